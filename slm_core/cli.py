@@ -1,0 +1,174 @@
+"""The same engine from a terminal: `python -m slm_core train --preset TINY_CPU`, then `generate`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from slm_core.config import KNOBS, ExperimentConfig, load_preset, load_presets, parse_setting
+from slm_core.errors import RunError, SlmError
+from slm_core.runs.store import Run, create_run, open_run, runs_folder
+from slm_core.text.corpus import LARGEST_TEXT_BYTES, read_text, split_text
+from slm_core.train.events import EvalDone, Event, Notice, RunFinished, SampleDrawn, StepDone
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; gives the exit code: 0 done, 1 the training failed, 2 it could not be begun, 130
+    interrupted."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        return parsed.command(parsed)
+    except SlmError as error:
+        print(f"{error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m slm_core", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    train = commands.add_parser("train", help="train a model", description="Train a model into a run folder.")
+    train.set_defaults(command=_train)
+    train.add_argument(
+        "--preset", default="TINY_CPU", help="starting point (default TINY_CPU); see `presets`"
+    )
+    train.add_argument("--text", type=Path, metavar="FILE", help="train on your own .txt or .md file (UTF-8)")
+    train.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        dest="settings",
+        action="extend",
+        help="change settings",
+    )
+    train.add_argument(
+        "--device", help="cpu, cuda, mps (default: a GPU for GPU presets if there is one, else the CPU)"
+    )
+    train.add_argument("--name", help="name of the run (default: the preset's)")
+    train.add_argument("--resume", metavar="RUN", help="go on with a stopped run; other settings are ignored")
+
+    generate = commands.add_parser("generate", help="write text with a trained model")
+    generate.set_defaults(command=_generate)
+    generate.add_argument("file", type=Path, help="a .safetensors file that training wrote")
+    generate.add_argument("prompt", help="the beginning of the text")
+    generate.add_argument("--max-new-tokens", type=int, default=200)
+    generate.add_argument("--temperature", type=float, default=0.8, help="0 always takes the likeliest token")
+    generate.add_argument("--top-k", type=int, default=0, help="draw from the k likeliest; 0: from all")
+    generate.add_argument(
+        "--top-p", type=float, default=1.0, help="draw from the likeliest that make up p; 1: from all"
+    )
+    generate.add_argument("--seed", type=int, default=0)
+
+    presets = commands.add_parser("presets", help="list the presets and all settings")
+    presets.set_defaults(command=_presets)
+    return parser
+
+
+def _train(parsed: argparse.Namespace) -> int:
+    root = runs_folder()
+    run = open_run(root, parsed.resume) if parsed.resume else _new_run(parsed, root)
+    if parsed.resume and not run.resumable:
+        raise RunError(f"{run.name} has nothing left to go on with. Start a new run.")
+    import torch  # after everything that can be refused at once
+
+    from slm_core.runs.work import train_run
+
+    torch.set_num_threads(run.threads)
+    ended = None
+    events = train_run(run)
+    with tqdm(total=run.config.max_iters, unit="step", dynamic_ncols=True) as bar:
+        try:
+            for event in events:
+                _show(event, bar)
+                ended = event if isinstance(event, RunFinished) else None
+        except KeyboardInterrupt:
+            events.close()
+            bar.write(f"Stopped. Go on with: python -m slm_core train --resume {run.id}")
+            return 130
+    assert ended is not None
+    print(f"{ended.text}\nBest validation loss {ended.best_validation_loss:.3f} at step {ended.best_step:,}.")
+    for kind, path in run.checkpoints.items():
+        print(f"{kind}: {path}")
+    return 0 if ended.reason == "finished" else 1
+
+
+def _new_run(parsed: argparse.Namespace, root: Path) -> Run:
+    preset = load_preset(parsed.preset)
+    changes = dict(map(parse_setting, parsed.settings))
+    text = None
+    if parsed.text:
+        changes["corpus"] = "own"
+        if parsed.text.stat().st_size > LARGEST_TEXT_BYTES:  # before it is read into memory
+            read_text(b" " * (LARGEST_TEXT_BYTES + 1), parsed.text.name)
+        text = read_text(parsed.text.read_bytes(), parsed.text.name)
+        split_text(text)  # refuses what cannot be trained on, before a folder is made
+    config: ExperimentConfig = preset.config.with_changes(changes)
+    if config.corpus == "own" and text is None:
+        raise SlmError("corpus=own needs a text. Add --text FILE.")
+    from slm_core.hardware import choose_device, fastest_threads
+
+    device = choose_device(parsed.device, preset.hardware)
+    run = create_run(root, config, name=parsed.name or preset.name, device=device, threads=fastest_threads())
+    if text is not None:
+        run.write_text("text.txt", text)
+    return run
+
+
+def _show(event: Event, bar: tqdm) -> None:
+    match event:
+        case StepDone():
+            bar.update(event.step - bar.n)
+            bar.set_postfix_str(f"loss {event.loss:.3f}, {event.tokens_per_second:,.0f} tokens/s")
+        case EvalDone():
+            bar.write(
+                f"step {event.step:>6,}  training loss {event.train_loss:.3f}  validation loss "
+                f"{event.validation_loss:.3f} "
+                f"± {event.validation_standard_error:.3f}{'  best' if event.is_best else ''}"
+            )
+        case SampleDrawn(source="training"):
+            bar.write(f"             {event.prompt} → {' '.join(event.text.split())}")
+        case Notice():
+            bar.write(event.text)
+
+
+def _generate(parsed: argparse.Namespace) -> int:
+    from slm_core.model.generate import Sampling, write_text
+    from slm_core.runs.checkpoint import load_checkpoint
+
+    sampling = Sampling(
+        max_new_tokens=parsed.max_new_tokens,
+        temperature=parsed.temperature,
+        top_k=parsed.top_k,
+        top_p=parsed.top_p,
+        seed=parsed.seed,
+    )
+    checkpoint = load_checkpoint(parsed.file)
+    print(parsed.prompt, end="", flush=True)
+    for piece in write_text(checkpoint.model, checkpoint.tokenizer, parsed.prompt, sampling):
+        print(piece, end="", flush=True)
+    print()
+    return 0
+
+
+def _presets(parsed: argparse.Namespace) -> int:
+    from slm_core.model.budget import budget
+
+    for preset in load_presets().values():
+        millions = budget(preset.config).parameters / 1e6
+        print(
+            f"{preset.name:<11} {millions:6.2f} M parameters, {preset.config.dataset_size:>10,} tokens. "
+            f"{preset.shows}"
+        )
+    print("\nSettings, for --set:")
+    for knob in KNOBS.values():
+        allowed = ", ".join(knob.choices) or f"{knob.low:,} to {knob.high:,}"
+        print(f"  {knob.name} = {knob.default}  ({allowed}{' ' if knob.unit else ''}{knob.unit}) {knob.help}")
+    return 0

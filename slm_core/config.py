@@ -1,0 +1,314 @@
+"""Every setting of an experiment, stated once: default, range, unit and one sentence of help.
+
+Sliders, error messages, the command line and the README table are all drawn from `KNOBS`.
+"""
+
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from slm_core.errors import ConfigError
+
+PRESETS_FILE = Path(__file__).resolve().parent.parent / "presets.yaml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knob:
+    """What a person needs to know about one setting.
+
+    low and high are the inclusive range of a number; choices are all allowed values of a word.
+    step is the slider's increment; zero means "a factor": the slider then moves over powers and their
+    fractions.
+    """
+
+    name: str
+    group: str
+    default: Any
+    help: str
+    unit: str = ""
+    low: float = 0
+    high: float = 0
+    step: float = 0
+    choices: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The name with its unit, as sliders show it."""
+        return f"{self.name} ({self.unit})" if self.unit else self.name
+
+    def problem(self, value: Any) -> str | None:
+        """A sentence if `value` cannot be this setting, else None."""
+        if self.choices:
+            if value in self.choices:
+                return None
+            return f"{self.name} is {value!r}; choose one of {', '.join(self.choices)}."
+        whole = isinstance(self.default, int)
+        right_type = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+        if right_type and math.isfinite(value) and self.low <= value <= self.high:
+            return None
+        kind = "a whole number" if whole else "a number"
+        return (
+            f"{self.name} is {value!r}; it must be {kind} from {self.low:,} to "
+            f"{self.high:,}{self._unit_suffix()}."
+        )
+
+    def _unit_suffix(self) -> str:
+        return f" {self.unit}" if self.unit else ""
+
+
+def _knob(group: str, default: Any, help: str, **facts: Any) -> Any:
+    return field(default=default, metadata={"group": group, "help": help, **facts})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentConfig:
+    """One experiment, complete: the same config, text and number of threads give the same run bit for bit.
+
+    Raises ConfigError listing every setting that is out of range and every pair that does not fit together.
+    """
+
+    # What the model reads
+    corpus: str = _knob(
+        "data",
+        "stories",
+        "What is read: short tales, full stories, or your own text.",
+        choices=("tales", "stories", "own"),
+    )
+    dataset_size: int = _knob(
+        "data",
+        200,
+        "How much training text the model sees, before it sees it again.",
+        unit="tokens",
+        low=50,
+        high=500_000_000,
+    )
+    vocab_size: int = _knob(
+        "data", 1024, "How many different tokens the tokenizer may use.", unit="tokens", low=257, high=16_384
+    )
+
+    # What the model is
+    n_layer: int = _knob(
+        "model", 2, "How many blocks stand on each other: depth.", unit="layers", low=1, high=24, step=1
+    )
+    n_head: int = _knob(
+        "model", 4, "How many places a block can look at, at once.", unit="heads", low=1, high=32, step=1
+    )
+    n_embd: int = _knob("model", 128, "How many numbers describe one token: width.", low=8, high=1024, step=8)
+    block_size: int = _knob(
+        "model", 128, "How far back the model can look.", unit="tokens", low=16, high=1024, step=16
+    )
+    positions: str = _knob(
+        "model",
+        "rotary",
+        "How the model knows word order: rotary turns queries and keys by their position, learned adds a "
+        "vector.",
+        choices=("rotary", "learned"),
+    )
+    dropout: float = _knob(
+        "model", 0.0, "Share of activations switched off at each training step.", low=0.0, high=0.9, step=0.05
+    )
+
+    # How it learns
+    batch_size: int = _knob(
+        "training",
+        8,
+        "How many stretches of text one pass reads side by side.",
+        unit="sequences",
+        low=1,
+        high=512,
+        step=1,
+    )
+    gradient_accumulation_steps: int = _knob(
+        "training",
+        1,
+        "How many passes are added up before one update.",
+        unit="passes",
+        low=1,
+        high=64,
+        step=1,
+    )
+    max_iters: int = _knob(
+        "training", 300, "How many times the weights are updated.", unit="steps", low=1, high=200_000
+    )
+    warmup_iters: int = _knob(
+        "training",
+        20,
+        "Steps over which the learning rate climbs from zero.",
+        unit="steps",
+        low=0,
+        high=20_000,
+    )
+    learning_rate: float = _knob(
+        "training", 3e-3, "How large an update is, at its largest.", low=1e-6, high=1.0
+    )
+    min_lr: float = _knob("training", 3e-4, "The learning rate at the last step.", low=0.0, high=1.0)
+    weight_decay: float = _knob(
+        "training", 0.1, "How strongly every matrix is pulled towards zero.", low=0.0, high=10.0, step=0.05
+    )
+    beta1: float = _knob(
+        "training", 0.9, "AdamW's memory for the gradient's direction.", low=0.0, high=0.999, step=0.001
+    )
+    beta2: float = _knob(
+        "training", 0.95, "AdamW's memory for the gradient's size.", low=0.0, high=0.9999, step=0.001
+    )
+    grad_clip: float = _knob(
+        "training", 1.0, "Longest gradient allowed; 0 switches clipping off.", low=0.0, high=100.0, step=0.1
+    )
+    eval_interval: int = _knob(
+        "training", 25, "Steps between two measurements of the losses.", unit="steps", low=1, high=20_000
+    )
+    seed: int = _knob(
+        "training", 1337, "Start of every random draw of the run.", low=0, high=2**31 - 1, step=1
+    )
+
+    def __post_init__(self) -> None:
+        problems = [found for knob in KNOBS.values() if (found := knob.problem(getattr(self, knob.name)))]
+        if not problems:  # pairs are only worth checking once each value makes sense alone
+            problems = self._misfits()
+        if problems:
+            raise ConfigError("\n".join(problems))
+
+    def _misfits(self) -> list[str]:
+        found = []
+        if self.n_embd % self.n_head:
+            nearest = max(heads for heads in range(1, self.n_head + 1) if self.n_embd % heads == 0)
+            found.append(
+                f"n_embd is {self.n_embd} and n_head is {self.n_head}; n_embd must be a multiple of n_head. "
+                f"Try n_head = {nearest} or n_embd = {math.ceil(self.n_embd / self.n_head) * self.n_head}."
+            )
+        elif self.positions == "rotary" and (self.n_embd // self.n_head) % 2:
+            found.append(
+                f"n_embd / n_head is {self.n_embd // self.n_head}; rotary positions turn pairs, so it must "
+                "be even. "
+                "Change n_head, or take learned positions."
+            )
+        if self.min_lr > self.learning_rate:
+            found.append(
+                f"min_lr is {self.min_lr:g}, above learning_rate {self.learning_rate:g}. Lower min_lr or "
+                "raise learning_rate."
+            )
+        if self.warmup_iters > self.max_iters:
+            found.append(
+                f"warmup_iters is {self.warmup_iters}, above max_iters {self.max_iters}. Lower it or train "
+                "for longer."
+            )
+        if self.dataset_size <= self.block_size:
+            found.append(
+                f"dataset_size is {self.dataset_size} and block_size is {self.block_size}; "
+                "the text must be longer than one block. Raise dataset_size or lower block_size."
+            )
+        return found
+
+    def with_changes(self, changes: Mapping[str, Any]) -> Self:
+        """A copy with some settings changed. Raises ConfigError for unknown names, naming the nearest known
+        one."""
+        _refuse_unknown(changes)
+        return replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings as plain JSON scalars."""
+        return asdict(self)
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens read for one update of the weights."""
+        return self.batch_size * self.block_size * self.gradient_accumulation_steps
+
+    @property
+    def epochs(self) -> float:
+        """How often the run reads its training text, on average."""
+        return self.tokens_per_step * self.max_iters / self.dataset_size
+
+
+def _as_knob(setting: Field) -> Knob:
+    assert setting.default is not MISSING
+    return Knob(name=setting.name, default=setting.default, **setting.metadata)
+
+
+KNOBS: dict[str, Knob] = {setting.name: _as_knob(setting) for setting in fields(ExperimentConfig)}
+
+
+def config_from_dict(settings: Mapping[str, Any]) -> ExperimentConfig:
+    """An ExperimentConfig from a plain mapping; settings left out take their defaults. Raises ConfigError."""
+    if not isinstance(settings, Mapping):
+        raise ConfigError(f"Settings must be names with values, not {type(settings).__name__}.")
+    _refuse_unknown(settings)
+    return ExperimentConfig(**settings)
+
+
+def parse_setting(assignment: str) -> tuple[str, Any]:
+    """Name and value of one "name=value", as the command line takes it. Raises ConfigError."""
+    name, equals, text = assignment.partition("=")
+    if not equals:
+        raise ConfigError(f"{assignment!r} is no setting; write name=value, for example n_layer=3.")
+    _refuse_unknown([name])
+    default = KNOBS[name].default
+    try:
+        return name, type(default)(text.replace("_", "") if not isinstance(default, str) else text)
+    except ValueError:
+        kind = "a whole number" if isinstance(default, int) else "a number"
+        raise ConfigError(f"{name} is {text!r}; it must be {kind}, for example {name}={default}.") from None
+
+
+def _refuse_unknown(names: Mapping[str, Any] | list[str]) -> None:
+    unknown = [str(name) for name in names if name not in KNOBS]
+    if unknown:
+        raise ConfigError(
+            "\n".join(f"There is no setting called {name!r}{_nearest(name, KNOBS)}" for name in unknown)
+        )
+
+
+def _nearest(name: str, known: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(name.lower(), {each.lower(): each for each in known}, n=1, cutoff=0.5)
+    hint = next((f"; did you mean {each}?" for each in known if close and each.lower() == close[0]), ".")
+    return f"{hint} Known: {', '.join(known)}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A named starting point: what it shows in one sentence, where it runs, and its config."""
+
+    name: str
+    shows: str
+    hardware: str
+    config: ExperimentConfig
+
+
+def load_presets(path: Path = PRESETS_FILE) -> dict[str, Preset]:
+    """All presets by name, in the file's order; a preset is its difference from the defaults. Raises
+    ConfigError."""
+    try:
+        listed = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The presets file {path} cannot be read: {error}.") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"The presets file {path} is not valid YAML: {error}") from None
+    if not isinstance(listed, dict) or not listed:
+        raise ConfigError(f"The presets file {path} must list presets by name, each with its settings.")
+    return {str(name): _preset(str(name), entry) for name, entry in listed.items()}
+
+
+def load_preset(name: str, path: Path = PRESETS_FILE) -> Preset:
+    """One preset by name. Raises ConfigError naming the nearest known one."""
+    presets = load_presets(path)
+    if name not in presets:
+        raise ConfigError(f"There is no preset called {name!r}{_nearest(name, presets)}")
+    return presets[name]
+
+
+def _preset(name: str, entry: Any) -> Preset:
+    if not isinstance(entry, dict):
+        raise ConfigError(f"Preset {name} must be a list of settings, not {entry!r}.")
+    settings = dict(entry)
+    shows, hardware = str(settings.pop("shows", "")), settings.pop("hardware", "cpu")
+    if hardware not in ("cpu", "gpu"):
+        raise ConfigError(f"Preset {name}: hardware is {hardware!r}; choose cpu or gpu.")
+    try:
+        return Preset(name=name, shows=shows, hardware=hardware, config=config_from_dict(settings))
+    except ConfigError as error:
+        raise ConfigError(f"Preset {name}: {error}") from None

@@ -1,0 +1,232 @@
+"""The machine: which devices there are, how many cores, and how fast this very config trains here, by trying
+it."""
+
+import platform
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import psutil
+
+from slm_core.config import ExperimentConfig
+from slm_core.errors import RunError
+
+
+@dataclass(frozen=True)
+class Device:
+    """A place to train: `name` as torch calls it, `label` as a person would."""
+
+    name: str
+    label: str
+
+
+@cache
+def physical_cores() -> int:
+    """Cores that this process may use, hyper-threads counted once."""
+    allowed = (
+        len(psutil.Process().cpu_affinity())
+        if hasattr(psutil.Process, "cpu_affinity")
+        else psutil.cpu_count()
+    )
+    return max(1, min(psutil.cpu_count(logical=False) or 1, allowed or 1))
+
+
+@cache
+def devices() -> tuple[Device, ...]:
+    """The processor, and every graphics card that torch finds; the best first. Imports torch."""
+    import torch
+
+    found = [
+        Device(f"cuda:{index}", f"GPU · {torch.cuda.get_device_name(index)}")
+        for index in range(torch.cuda.device_count())
+    ]
+    if torch.backends.mps.is_available():
+        found.append(Device("mps", "GPU · Apple Metal"))
+    return (*found, cpu())
+
+
+@cache
+def cpu() -> Device:
+    """The processor, without asking torch."""
+    cores = physical_cores()
+    return Device("cpu", f"CPU · {_processor()}, {cores} core{'s' if cores > 1 else ''}")
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def choose_device(asked: str | None, hardware: str) -> str:
+    """The device to use: the one asked for, else for "gpu" the best there is, else the CPU. Imports torch if
+    it must.
+
+    Raises RunError if the device asked for is not there.
+    """
+    if asked is None:
+        return devices()[0].name if hardware == "gpu" else "cpu"
+    found = [device.name for device in devices()] if asked != "cpu" else ["cpu"]
+    matching = [name for name in found if name == asked or name.partition(":")[0] == asked]
+    if not matching:
+        raise RunError(f"There is no device {asked!r} on this machine. Found: {', '.join(found)}.")
+    return matching[0]
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What a few trial steps took: seconds for one step, for measuring the losses once, and with how many
+    threads."""
+
+    step_seconds: float
+    evaluation_seconds: float
+    threads: int
+
+    def run_seconds(self, config: ExperimentConfig) -> float:
+        """How long the whole run would take at this speed."""
+        evaluations = 1 + -(-config.max_iters // config.eval_interval)
+        return config.max_iters * self.step_seconds + evaluations * self.evaluation_seconds
+
+
+_TRIAL_TOKENS = 2_048
+
+
+def measure_speed(config: ExperimentConfig, device: str = "cpu") -> Speed:
+    """Train a model of this config for a moment, on random tokens, and time it. Takes a second or so; imports
+    torch.
+
+    Large steps are tried on a part of their batch and scaled up. Sets the calling thread's number of torch
+    threads.
+    """
+    import torch
+
+    from slm_core.train.evaluate import MOST_TOKENS
+
+    threads = fastest_threads()
+    torch.set_num_threads(threads)
+    batch = max(1, min(config.batch_size, _TRIAL_TOKENS // config.block_size))
+    train, evaluate = _trial(config, device, batch)
+    tokens = batch * config.block_size
+    scored = min(MOST_TOKENS, config.dataset_size) + MOST_TOKENS
+    return Speed(
+        step_seconds=_fastest(train, device) * config.tokens_per_step / tokens,
+        evaluation_seconds=_fastest(evaluate, device) * scored / tokens,
+        threads=threads,
+    )
+
+
+def fastest_threads() -> int:
+    """One thread or one per core, whichever trains a small model faster just now. Imports torch; takes half a
+    second.
+
+    More threads are no gain where another program holds a core: all of them then wait for the one that it
+    delays.
+    """
+    import torch
+
+    if physical_cores() == 1:
+        return 1
+    before, seconds = torch.get_num_threads(), {}
+    train, _ = _trial(ExperimentConfig(), "cpu", batch=8)
+    for threads in (physical_cores(), 1):
+        torch.set_num_threads(threads)
+        seconds[threads] = _fastest(train, "cpu")
+    torch.set_num_threads(before)
+    return min(seconds, key=seconds.get)
+
+
+def _trial(
+    config: ExperimentConfig, device: str, batch: int
+) -> tuple[Callable[[], None], Callable[[], None]]:
+    """A training step and an evaluation pass, ready to be timed."""
+    import torch
+
+    from slm_core.model.gpt import GPT, token_losses
+    from slm_core.train.optim import make_optimizer
+
+    generator = torch.Generator().manual_seed(0)
+    model = GPT(config, generator).to(device)
+    optimizer = make_optimizer(model, config)
+    idx = torch.randint(config.vocab_size, (batch, config.block_size), generator=generator).to(device)
+
+    def train() -> None:
+        token_losses(model(idx), idx).mean().backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    @torch.inference_mode()
+    def evaluate() -> None:
+        token_losses(model(idx), idx)
+
+    return train, evaluate
+
+
+def _fastest(work: Callable[[], None], device: str) -> float:
+    """Seconds of the faster of two tries, after one to warm up."""
+    import torch
+
+    def tried() -> float:
+        began = time.perf_counter()
+        work()
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+        return time.perf_counter() - began
+
+    work()
+    return min(tried(), tried())
+
+
+class SpeedProbe:
+    """Answers "how fast would this train here?" without making anybody wait: it measures in a thread and
+    remembers.
+
+    While `busy` says so it does not measure: it would disturb a run, and the run would disturb the
+    measurement.
+    """
+
+    def __init__(self, busy: Callable[[], bool]) -> None:
+        self._busy = busy
+        self._known: dict[tuple[str, ExperimentConfig], Speed | None] = {}  # None: it could not be measured
+        self._wanted: tuple[str, ExperimentConfig] | None = None
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def ask(self, config: ExperimentConfig, device: str) -> tuple[bool, Speed | None]:
+        """Whether the answer is final, and the answer. An unfinal None is being measured, or waits for a run
+        to end."""
+        key = (device, _what_matters(config))
+        with self._lock:
+            if key in self._known:
+                return True, self._known[key]
+            self._wanted = key  # the latest asked for is measured next; a slider's way there is not
+            if not self._busy() and (self._thread is None or not self._thread.is_alive()):
+                self._thread = threading.Thread(target=self._measure, name="speed-probe", daemon=True)
+                self._thread.start()
+            return False, None
+
+    def _measure(self) -> None:
+        while not self._busy():
+            with self._lock:
+                key, self._wanted = self._wanted, None
+                if key is None or key in self._known:
+                    self._thread = None
+                    return
+            try:
+                speed = measure_speed(key[1], key[0])
+            except (RuntimeError, MemoryError):  # out of memory: there is no answer, and the page says so
+                speed = None
+            with self._lock:
+                self._known[key] = speed
+
+
+def _what_matters(config: ExperimentConfig) -> ExperimentConfig:
+    """The config with everything that does not change the speed set to one value."""
+    return replace(
+        config, max_iters=ExperimentConfig.max_iters, eval_interval=1, seed=0, learning_rate=1e-3, min_lr=0.0,
+        warmup_iters=0, weight_decay=0.0, grad_clip=1.0, beta1=0.9, beta2=0.9, corpus="stories",
+    )  # fmt: skip

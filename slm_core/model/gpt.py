@@ -1,0 +1,179 @@
+"""A small GPT, whole: token ids go in, for every position a score for each possible next token comes out.
+
+Shapes in comments: B sequences side by side, T positions, C = n_embd numbers per position, nh heads of hs = C
+/ nh numbers each, V = vocab_size. Source: Radford et al. 2019 (GPT-2), without biases; rotary positions from
+Su et al. 2021.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from slm_core.config import ExperimentConfig
+
+IGNORED = -1  # a target that is not scored
+
+
+class Dropout(nn.Module):
+    """Sets a share of its input to zero while training. It draws from a generator of its own run, never from
+    torch's global one: two runs in two threads would otherwise change each other's numbers."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+        self.generator: torch.Generator | None = None  # given by the trainer
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.share == 0:
+            return x
+        kept = torch.empty_like(x).bernoulli_(1 - self.share, generator=self.generator)
+        return x * kept / (1 - self.share)  # divided, so that the sum stays what it is on average
+
+
+def rotary_angles(positions: Tensor, head_size: int) -> tuple[Tensor, Tensor]:
+    """Cosine and sine by which each pair of numbers is turned at each position; shapes (T, hs / 2).
+
+    The first pair turns by one radian a position, the last ten thousand times slower (Su et al. 2021,
+    equation 15).
+    """
+    speeds = 10_000.0 ** (-torch.arange(0, head_size, 2, device=positions.device) / head_size)  # (hs / 2,)
+    angles = positions[:, None] * speeds  # (T, hs / 2)
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
+    """Turn each pair (x[i], x[i + hs / 2]) by its position's angle. Two tokens' dot product then depends on
+    how far they stand apart, not on where. x: (B, nh, T, hs)."""
+    cos, sin = angles
+    first, second = x.chunk(2, dim=-1)  # (B, nh, T, hs / 2) each
+    return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
+
+
+class Cache:
+    """Keys and values of the positions read so far, so that a new token need not read them again."""
+
+    def __init__(self, config: ExperimentConfig, batch: int, device: torch.device) -> None:
+        shape = (config.n_layer, 2, batch, config.n_head, config.block_size, config.n_embd // config.n_head)
+        self.stored = torch.empty(shape, device=device)  # (L, key or value, B, nh, block_size, hs)
+        self.length = 0
+
+    def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Store new keys and values (B, nh, T, hs) of one layer; give those of all positions so far."""
+        end = self.length + k.size(2)
+        self.stored[layer, 0, :, :, self.length : end] = k
+        self.stored[layer, 1, :, :, self.length : end] = v
+        return self.stored[layer, 0, :, :, :end], self.stored[layer, 1, :, :, :end]
+
+
+class Attention(nn.Module):
+    """Every position looks back at itself and those before it, and takes a weighted mean of what they
+    offer."""
+
+    def __init__(self, config: ExperimentConfig, layer: int) -> None:
+        super().__init__()
+        self.n_head, self.layer = config.n_head, layer
+        self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)
+        self.out = nn.Linear(config.n_embd, config.n_embd, bias=False)
+
+    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor] | None, cache: Cache | None) -> Tensor:
+        B, T, C = x.shape
+        q, k, v = (
+            part.view(B, T, self.n_head, C // self.n_head).transpose(1, 2)  # (B, nh, T, hs)
+            for part in self.qkv(x).split(C, dim=-1)
+        )
+        if angles is not None:
+            q, k = rotate(q, angles), rotate(k, angles)
+        if cache is not None:
+            k, v = cache.extend(self.layer, k, v)
+        # softmax(q k^T / sqrt(hs)) v. Without a past, position t may see only positions up to t (causal). A
+        # single new token may see all that is stored. Several new tokens after a stored past would need a
+        # mask: `GPT` forbids it.
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=T > 1)  # (B, nh, T, hs)
+        return self.out(y.transpose(1, 2).reshape(B, T, C))
+
+
+class Block(nn.Module):
+    """Look around (attention), then think (a small network on each position alone); each adds to what is
+    there."""
+
+    def __init__(self, config: ExperimentConfig, layer: int) -> None:
+        super().__init__()
+        self.norm_1 = nn.LayerNorm(config.n_embd, bias=False)
+        self.attention = Attention(config, layer)
+        self.norm_2 = nn.LayerNorm(config.n_embd, bias=False)
+        self.widen = nn.Linear(config.n_embd, 4 * config.n_embd, bias=False)
+        self.narrow = nn.Linear(4 * config.n_embd, config.n_embd, bias=False)
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor] | None, cache: Cache | None) -> Tensor:
+        x = x + self.dropout(self.attention(self.norm_1(x), angles, cache))
+        return x + self.dropout(self.narrow(F.gelu(self.widen(self.norm_2(x)))))  # (B, T, C)
+
+
+class GPT(nn.Module):
+    """The model. `GPT(config)` draws its weights from `generator`, so the same seed gives the same model."""
+
+    def __init__(self, config: ExperimentConfig, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.n_embd)
+        learned = config.positions == "learned"
+        self.position_embedding = nn.Embedding(config.block_size, config.n_embd) if learned else None
+        self.dropout = Dropout(config.dropout)
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
+        self.norm = nn.LayerNorm(config.n_embd, bias=False)
+        self.head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
+        self.tie()
+        if generator is not None:
+            self._draw_weights(generator)
+
+    def tie(self) -> None:
+        """Let head and embedding be one tensor: reading a token and predicting it share their knowledge. To
+        be called again after loading with assign=True, which unties them."""
+        self.head.weight = self.embedding.weight
+
+    @torch.no_grad()
+    def _draw_weights(self, generator: torch.Generator) -> None:
+        """Small numbers everywhere, so that the first guess is nearly uniform and the first loss nearly ln V.
+        What adds to the residual stream starts smaller still, as 2 L such terms pile up (Radford et al.
+        2019)."""
+        for name, weight in self.named_parameters():
+            if weight.dim() == 2:
+                adds = name.endswith(("out.weight", "narrow.weight"))
+                std = 0.02 / math.sqrt(2 * self.config.n_layer) if adds else 0.02
+                weight.normal_(0.0, std, generator=generator)
+
+    def forward(self, idx: Tensor, cache: Cache | None = None) -> Tensor:
+        """Logits (B, T, V) for the token after each position of idx (B, T), T at most block_size.
+
+        With a cache, idx continues what the cache has read: a whole prompt at first, then one token at a
+        time.
+        """
+        past = cache.length if cache is not None else 0
+        T = idx.size(1)
+        assert past + T <= self.config.block_size, (
+            f"{past + T} positions, block_size {self.config.block_size}"
+        )
+        assert T == 1 or past == 0, "several tokens at once only at the start of a cache"
+        positions = torch.arange(past, past + T, device=idx.device)
+        x = self.embedding(idx)  # (B, T, C)
+        angles = None
+        if self.position_embedding is not None:
+            x = x + self.position_embedding(positions)  # (T, C), the same for each sequence
+        else:
+            angles = rotary_angles(positions, self.config.n_embd // self.config.n_head)
+        x = self.dropout(x)
+        for block in self.blocks:
+            x = block(x, angles, cache)
+        if cache is not None:
+            cache.length = past + T
+        return self.head(self.norm(x))  # (B, T, V)
+
+
+def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
+    """Surprise at each target, in nats: -ln of the probability given to it. Logits (B, T, V), targets (B, T)
+    -> (B, T); zero where the target is IGNORED."""
+    flat = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none")
+    return flat.view_as(targets)

@@ -1,0 +1,139 @@
+"""One file that is a model: weights, and as JSON beside them its config, its tokenizer and how well it did.
+
+The format is safetensors: numbers and text, nothing that could run. A file from anywhere is checked against
+its own config before a weight is read.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from slm_core.config import ExperimentConfig, config_from_dict
+from slm_core.errors import CheckpointError, ConfigError, TokenizerError
+from slm_core.model.budget import budget
+from slm_core.model.gpt import GPT
+from slm_core.runs.store import write_atomically
+from slm_core.text.tokenizer import Tokenizer
+
+FORMAT = "slm-checkpoint-1"
+_LARGEST_HEADER_BYTES = 8_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A model ready to generate (in evaluation mode), its tokenizer, and what its file says about it.
+
+    metrics: step, train_loss, validation_loss, validation_bits_per_byte, as far as they were measured.
+    """
+
+    model: GPT
+    tokenizer: Tokenizer
+    config: ExperimentConfig
+    name: str
+    metrics: Mapping[str, float]
+    data_sha256: str
+
+
+def save_checkpoint(
+    path: Path, model: GPT, tokenizer: Tokenizer, *, name: str, metrics: Mapping[str, float], data_sha256: str
+) -> None:
+    """Write a model's file, whole or not at all. Raises OSError."""
+    facts = {
+        "config": model.config.to_dict(),
+        "tokenizer": tokenizer.to_dict(),
+        "name": name,
+        "metrics": dict(metrics),
+        "data_sha256": data_sha256,
+    }
+    write_tensors(path, {name: weight.detach() for name, weight in model.named_parameters()}, FORMAT, facts)
+
+
+def load_checkpoint(path: Path, device: str = "cpu") -> Checkpoint:
+    """Read a model's file. Raises CheckpointError if it is missing, damaged, foreign or contradicts
+    itself."""
+    tensors, facts = read_tensors(path, FORMAT)
+    try:
+        config = config_from_dict(facts["config"])
+        tokenizer = Tokenizer.from_dict(facts["tokenizer"])
+        name, metrics, data_sha256 = str(facts["name"]), dict(facts["metrics"]), str(facts["data_sha256"])
+    except (ConfigError, TokenizerError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path.name} does not describe its model properly ({error}). {_TAKE_ANOTHER}"
+        ) from None
+    if tokenizer.vocab_size != config.vocab_size:
+        raise CheckpointError(
+            f"{path.name} says vocab_size {config.vocab_size:,}, but its tokenizer has "
+            f"{tokenizer.vocab_size:,} tokens. "
+            f"{_TAKE_ANOTHER}"
+        )
+    if sum(tensor.numel() for tensor in tensors.values()) != budget(config).parameters:
+        raise CheckpointError(
+            f"{path.name} does not hold the weights that its config asks for. {_TAKE_ANOTHER}"
+        )
+    with torch.device("meta"):  # shapes only: no memory until the weights are known to fit
+        model = GPT(config)
+    for expected, weight in model.named_parameters():
+        given = tensors.get(expected)
+        if given is None or given.shape != weight.shape or given.dtype != torch.float32:
+            found = "is missing" if given is None else f"is {given.dtype} of shape {tuple(given.shape)}"
+            raise CheckpointError(
+                f"In {path.name} the weight {expected} {found}; the config asks for float32 "
+                f"{tuple(weight.shape)}. "
+                f"{_TAKE_ANOTHER}"
+            )
+        if not given.isfinite().all():
+            raise CheckpointError(
+                f"In {path.name} the weight {expected} holds numbers that are not finite. {_TAKE_ANOTHER}"
+            )
+    model.load_state_dict(
+        tensors, strict=False, assign=True
+    )  # the head is not in the file: it is the embedding
+    model.tie()
+    model.requires_grad_(False).to(device).eval()
+    return Checkpoint(
+        model=model, tokenizer=tokenizer, config=config, name=name, metrics=metrics, data_sha256=data_sha256
+    )
+
+
+_TAKE_ANOTHER = "Download it again, or take another file."
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], kind: str, facts: Mapping[str, Any]) -> None:
+    """Write tensors with JSON facts beside them, whole or not at all. Raises OSError."""
+    metadata = {"format": kind, "facts": json.dumps(facts, ensure_ascii=True)}
+    packed = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomically(path, safetensors.torch.save(packed, metadata))
+
+
+def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and facts that `write_tensors` wrote. Raises CheckpointError for anything else."""
+    try:
+        with open(path, "rb") as file:
+            header_bytes = int.from_bytes(file.read(8), "little")
+        if header_bytes > _LARGEST_HEADER_BYTES:
+            raise CheckpointError(f"{path.name} is no model file of this program. {_TAKE_ANOTHER}")
+        with safe_open(path, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+            if metadata.get("format") != kind:
+                raise CheckpointError(
+                    f"{path.name} is a safetensors file, but no {kind} of this program (it says "
+                    f"{str(metadata.get('format'))[:40]!r}). Train a model here, or take a file that this "
+                    "program wrote."
+                )
+            facts = json.loads(metadata["facts"])
+            return {name: opened.get_tensor(name) for name in opened.keys()}, facts  # noqa: SIM118 (no mapping)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path.name} cannot be read ({error.strerror or error}). {_TAKE_ANOTHER}"
+        ) from None
+    except (SafetensorError, ValueError, KeyError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path.name} is damaged or no model file ({str(error)[:120]}). {_TAKE_ANOTHER}"
+        ) from None

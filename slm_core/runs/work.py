@@ -1,0 +1,122 @@
+"""The work of one run, from its folder to its folder: prepare the text, train, keep what came of it.
+
+`train_run` is a generator like the trainer's own: at rest between two events, it may be paused, stopped or
+left.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+
+from slm_core.model.gpt import GPT
+from slm_core.runs.checkpoint import read_tensors, save_checkpoint, write_tensors
+from slm_core.runs.store import CHECKPOINTS, Run
+from slm_core.text.corpus import Dataset, prepare, read_bins, write_bins
+from slm_core.text.tokenizer import Tokenizer
+from slm_core.train.events import EvalDone, Event, RunFinished, Working
+from slm_core.train.trainer import Trainer
+
+_RESUME_FORMAT = "slm-resume-1"
+_RESUME_FILE = "resume.safetensors"
+SAVING_SHARE = 0.03  # of the time, at most, goes into saves that only a crash would need
+FIRST_SAVE_SECONDS = 10.0
+
+
+def train_run(run: Run) -> Iterator[Event]:
+    """Train a run from where its folder stands, writing each event and each better model into it.
+
+    Closing the generator saves what is needed to go on later, bit for bit as if it had never stopped. Raises
+    SlmError if the text cannot be trained on or the folder cannot be used, and OSError if the disk fails.
+    """
+    yield Working(step=0, doing="reading the text", share=0.0)
+    dataset = _dataset(run)
+    yield Working(step=0, doing="building the model", share=0.5)
+    trainer = Trainer(run.config, dataset, run.device)
+    if run.resumable:
+        tensors, facts = read_tensors(run.folder / _RESUME_FILE, _RESUME_FORMAT)
+        trainer.restore(tensors, facts["progress"])
+    saver = _Saver(run, trainer, dataset)
+    try:
+        for event in trainer.events():
+            if not isinstance(event, Working):
+                run.append(event)
+            if isinstance(event, EvalDone):
+                saver.measured(event)
+            if isinstance(event, RunFinished) and event.reason == "finished":
+                saver.finished()
+            else:
+                saver.now_and_then()
+            yield event
+    except GeneratorExit:  # stopped from outside
+        saver.save_to_resume()
+        saver.save_model("last")
+        run.append(trainer.stopped())
+
+
+def _dataset(run: Run) -> Dataset:
+    """From the bins in the folder if they are there, else prepared and written there. Raises SlmError,
+    OSError."""
+    ready = run.folder / "tokenizer.json"  # written last, so that its presence means the bins are whole
+    scored_from_starts = run.config.corpus != "own"
+    if ready.exists():
+        tokenizer = Tokenizer.from_dict(json.loads(ready.read_text(encoding="utf-8")))
+        return read_bins(run.folder, tokenizer, scored_from_starts)
+    text_file = run.folder / "text.txt"
+    text = text_file.read_text(encoding="utf-8") if text_file.exists() else None
+    dataset = prepare(run.config, text)
+    write_bins(dataset, run.folder)
+    run.write_text("tokenizer.json", json.dumps(dataset.tokenizer.to_dict()))
+    text_file.unlink(missing_ok=True)
+    return dataset
+
+
+class _Saver:
+    """Writes a run's model files when they are due."""
+
+    def __init__(self, run: Run, trainer: Trainer, dataset: Dataset) -> None:
+        self._run, self._trainer, self._dataset = run, trainer, dataset
+        self._data_sha256 = dataset.sha256()
+        self._metrics: dict[str, float] = {}
+        self._saved_at, self._save_seconds = time.monotonic(), FIRST_SAVE_SECONDS * SAVING_SHARE
+
+    def measured(self, event: EvalDone) -> None:
+        """Remember the losses, and keep the model if it is the best so far."""
+        self._metrics = {
+            "step": event.step,
+            "train_loss": event.train_loss,
+            "validation_loss": event.validation_loss,
+            "validation_bits_per_byte": event.validation_bits_per_byte,
+        }
+        if event.is_best:
+            self.save_model("best")
+
+    def now_and_then(self) -> None:
+        """Save for a crash, if the last such save is long enough ago to keep their cost below
+        SAVING_SHARE."""
+        if time.monotonic() - self._saved_at < self._save_seconds / SAVING_SHARE:
+            return
+        began = time.monotonic()
+        self.save_to_resume()
+        self._saved_at = time.monotonic()
+        self._save_seconds = self._saved_at - began
+
+    def finished(self) -> None:
+        """Keep the last model; there is nothing to go on with."""
+        self.save_model("last")
+        (self._run.folder / _RESUME_FILE).unlink(missing_ok=True)
+
+    def save_to_resume(self) -> None:
+        tensors, progress = self._trainer.state()
+        write_tensors(self._run.folder / _RESUME_FILE, tensors, _RESUME_FORMAT, {"progress": progress})
+
+    def save_model(self, kind: str) -> None:
+        model: GPT = self._trainer.model
+        metrics = {**self._metrics, "step": self._trainer.progress.step}
+        save_checkpoint(
+            self._run.folder / CHECKPOINTS[kind],
+            model,
+            self._dataset.tokenizer,
+            name=self._run.name,
+            metrics=metrics,
+            data_sha256=self._data_sha256,
+        )

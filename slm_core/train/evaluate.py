@@ -1,0 +1,139 @@
+"""The two losses of the chart, both measured the same way: the same windows each time, no dropout, no
+randomness."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from slm_core.errors import CorpusError
+from slm_core.model.gpt import GPT, IGNORED, token_losses
+
+MOST_TOKENS = 16_384  # of one side; more would cost time and change the third digit
+FEWEST_WINDOWS = 20
+TOKENS_A_PASS = 4_096  # bounds memory, and how long a stop has to wait
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Stretches of text to be scored: inputs and targets (W, T), the targets one token on, IGNORED where none
+    is."""
+
+    inputs: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens are scored."""
+        return int((self.targets != IGNORED).sum())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Loss in nats per token over all windows, its standard error from window to window, and in bits per
+    byte."""
+
+    loss: float
+    standard_error: float
+    bits_per_byte: float
+    windows: int
+
+
+def windows_from_starts(ids: np.ndarray, block_size: int, end_of_text: int) -> Windows:
+    """One window per document: its first block_size tokens after the end mark that precedes it. The end mark
+    that follows is scored too; what lies beyond is not."""
+    marks = np.flatnonzero(ids == end_of_text)
+    starts = marks[marks < len(ids) - 1]
+    ends = np.append(marks[1:], len(ids) - 1)[
+        : len(starts)
+    ]  # the last document may be cut off without a mark
+    starts, ends = _spread(starts, block_size), _spread(ends, block_size)
+    inputs = np.full((len(starts), block_size), end_of_text, dtype=np.int64)
+    targets = np.full((len(starts), block_size), IGNORED, dtype=np.int64)
+    for row, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        length = min(block_size, end - start)
+        inputs[row, :length] = ids[start : start + length]
+        targets[row, :length] = ids[start + 1 : start + 1 + length]
+    return Windows(torch.from_numpy(inputs), torch.from_numpy(targets))
+
+
+def consecutive_windows(ids: np.ndarray, length: int) -> Windows:
+    """Windows of `length` tokens one after another, the last one drawn back so that the end of the text is
+    scored too."""
+    starts = _spread(np.arange(0, len(ids) - 1, length), length).clip(max=max(0, len(ids) - 1 - length))
+    places = starts[:, None] + np.arange(min(length, len(ids) - 1))
+    ids = np.asarray(ids, dtype=np.int64)
+    return Windows(torch.from_numpy(ids[places]), torch.from_numpy(ids[places + 1]))
+
+
+def window_length(validation_ids: np.ndarray, block_size: int) -> int:
+    """block_size, or what a short validation text can fill 20 windows with. Both sides are then measured with
+    it, since a model predicts better the more it sees."""
+    return max(1, min(block_size, (len(validation_ids) - 1) // FEWEST_WINDOWS))
+
+
+def _spread(items: np.ndarray, length: int) -> np.ndarray:
+    """As many items, evenly spread, as give MOST_TOKENS."""
+    most = max(FEWEST_WINDOWS, MOST_TOKENS // length)
+    if len(items) <= most:
+        return items
+    return items[np.linspace(0, len(items) - 1, most).astype(int)]
+
+
+def check_validation(windows: Windows) -> None:
+    """Raises CorpusError if there are too few windows to say anything."""
+    if len(windows) < FEWEST_WINDOWS:
+        raise CorpusError(
+            f"The validation text gives {len(windows)} windows to measure on; at least {FEWEST_WINDOWS} are "
+            "needed to say "
+            "anything. Add text, lower block_size, or use the built-in stories."
+        )
+
+
+def measure(
+    model: GPT, windows: Windows, byte_lengths: Tensor, timed: Callable[[Callable[[], Tensor]], Tensor]
+) -> Iterator[float | Measured]:
+    """Measure a model's loss pass by pass: gives the share done (0..1) after each pass, and a Measured at the
+    end.
+
+    byte_lengths (V,): UTF-8 bytes of each token. `timed` calls the work it is given. The model is left as it
+    was found.
+    """
+    model_was_training = model.training
+    rows = max(1, TOKENS_A_PASS // windows.inputs.size(1))
+    parts = []
+    for first in range(0, len(windows), rows):
+        part = slice(first, first + rows)
+        inputs, targets = windows.inputs[part], windows.targets[part]
+        model.eval()
+        parts.append(timed(lambda inputs=inputs, targets=targets: _window_sums(model, inputs, targets)))
+        model.train(model_was_training)
+        yield min(1.0, (first + rows) / len(windows))
+    sums = torch.cat(parts)  # (W,) nats of each window
+    scored = windows.targets != IGNORED
+    counts = scored.sum(dim=1)  # (W,)
+    bytes_scored = int((byte_lengths[windows.targets.clamp(min=0)] * scored).sum())
+    loss = float(sums.sum() / counts.sum())
+    # Windows are independent, tokens within one are not: the error of a ratio of sums over windows.
+    spread = (sums - loss * counts).square().sum() * len(windows) / max(1, len(windows) - 1)
+    yield Measured(
+        loss=loss,
+        standard_error=float(spread.sqrt() / counts.sum()),
+        bits_per_byte=float(sums.sum()) / (math.log(2) * max(1, bytes_scored)),
+        windows=len(windows),
+    )
+
+
+@torch.inference_mode()
+def _window_sums(model: GPT, inputs: Tensor, targets: Tensor) -> Tensor:
+    device = model.embedding.weight.device
+    losses = token_losses(model(inputs.to(device)), targets.to(device))  # (rows, T)
+    return (
+        losses.sum(dim=1).double().cpu()
+    )  # (rows,); summed in float64, so that the order of windows does not matter

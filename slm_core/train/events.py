@@ -1,0 +1,120 @@
+"""What a training run tells, in the order it happens:
+
+RunStarted (StepDone | EvalDone | SampleDrawn | Notice | Working)* RunFinished
+
+Events are frozen and hold JSON scalars only, so a run can be written as one line per event and read back
+anywhere.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from slm_core.errors import RunError
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStarted:
+    """The run begins, or goes on from `step`. Losses are nats per token, here and in every event."""
+
+    step: int
+    max_iters: int
+    device: str
+    threads: int
+    parameters: int
+    train_tokens: int
+    validation_tokens: int
+    loss_at_chance: float  # ln(vocab_size): what a model that knows nothing scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepDone:
+    """One update of the weights. `loss` is the batch's, before the update; `grad_norm` is before clipping."""
+
+    step: int
+    loss: float
+    learning_rate: float
+    grad_norm: float
+    tokens_per_second: float
+    elapsed_seconds: float
+    remaining_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalDone:
+    """Training and validation loss on fixed windows, in evaluation mode. `is_best`: lowest validation loss so
+    far."""
+
+    step: int
+    train_loss: float
+    validation_loss: float
+    validation_standard_error: float
+    validation_bits_per_byte: float
+    windows: int
+    is_best: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleDrawn:
+    """Text that the model wrote at this step after a test prompt, the same prompt throughout the run.
+
+    source: "training" if the prompt begins a text that the model learns from, "validation" if it has never
+    seen it.
+    """
+
+    step: int
+    source: str
+    prompt: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """Something that the person should know: a setting that could not take effect, a text shorter than asked
+    for."""
+
+    step: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Working:
+    """A long piece of work is under way, `share` of it (0..1) done. It says that the run is at rest for a
+    moment and may be paused or stopped; it is not kept in the run's history."""
+
+    step: int
+    doing: str
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFinished:
+    """The run is over. `reason`: finished (all steps done), stopped (by a person), diverged (loss no longer
+    finite), failed (`text` says why)."""
+
+    step: int
+    reason: str
+    text: str
+    best_step: int
+    best_validation_loss: float
+    elapsed_seconds: float
+
+
+Event = RunStarted | StepDone | EvalDone | SampleDrawn | Notice | Working | RunFinished
+
+_KINDS: dict[str, type] = {kind.__name__: kind for kind in Event.__args__}
+
+
+def to_json(event: Event) -> str:
+    """One line of JSON, without a line break. Non-finite numbers are refused by the events' makers, not
+    written."""
+    return json.dumps({"event": type(event).__name__, **asdict(event)}, ensure_ascii=False, allow_nan=False)
+
+
+def from_json(line: str) -> Event:
+    """The event that `to_json` wrote. Raises RunError for anything else."""
+    try:
+        row: dict[str, Any] = json.loads(line)
+        return _KINDS[row.pop("event")](**row)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise RunError(f"This line of a run's history cannot be read: {line[:80]!r} ({error}).") from None
