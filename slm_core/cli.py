@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from slm_core.config import KNOBS, ExperimentConfig, load_preset, load_presets, parse_setting
 from slm_core.errors import RunError, SlmError
+from slm_core.hardware import choose_device, fastest_threads, let_idle_threads_sleep
 from slm_core.runs.store import Run, create_run, open_run, runs_folder
 from slm_core.text.corpus import LARGEST_TEXT_BYTES, read_text, split_text
 from slm_core.train.events import EvalDone, Event, Notice, RunFinished, SampleDrawn, StepDone
@@ -18,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit code: 0 done, 1 the training failed, 2 it could not be begun, 130
     interrupted."""
     parsed = _parser().parse_args(arguments)
+    let_idle_threads_sleep()
     try:
         return parsed.command(parsed)
     except SlmError as error:
@@ -113,8 +115,6 @@ def _new_run(parsed: argparse.Namespace, root: Path) -> Run:
     config: ExperimentConfig = preset.config.with_changes(changes)
     if config.corpus == "own" and text is None:
         raise SlmError("corpus=own needs a text. Add --text FILE.")
-    from slm_core.hardware import choose_device, fastest_threads
-
     device = choose_device(parsed.device, preset.hardware)
     run = create_run(root, config, name=parsed.name or preset.name, device=device, threads=fastest_threads())
     if text is not None:
@@ -140,7 +140,8 @@ def _show(event: Event, bar: tqdm) -> None:
 
 
 def _generate(parsed: argparse.Namespace) -> int:
-    from slm_core.model.generate import Sampling, write_text
+    from slm_core.model.generate import write_text
+    from slm_core.model.sampling import Sampling
     from slm_core.runs.checkpoint import load_checkpoint
 
     sampling = Sampling(

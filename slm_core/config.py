@@ -6,7 +6,7 @@ Sliders, error messages, the command line and the README table are all drawn fro
 import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -49,7 +49,7 @@ class Knob:
             return f"{self.name} is {value!r}; choose one of {', '.join(self.choices)}."
         whole = isinstance(self.default, int)
         right_type = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-        if right_type and math.isfinite(value) and self.low <= value <= self.high:
+        if right_type and self.low <= value <= self.high:  # false for NaN too
             return None
         kind = "a whole number" if whole else "a number"
         return (
@@ -61,8 +61,14 @@ class Knob:
         return f" {self.unit}" if self.unit else ""
 
 
-def _knob(group: str, default: Any, help: str, **facts: Any) -> Any:
+def knob(group: str, default: Any, help: str, **facts: Any) -> Any:
+    """A dataclass field that is also a Knob: its default, and the facts that `Knob` lists."""
     return field(default=default, metadata={"group": group, "help": help, **facts})
+
+
+def problems_of(settings: Any, knobs: Mapping[str, Knob]) -> list[str]:
+    """A sentence for each field of a dataclass that is out of its knob's range."""
+    return [found for each in knobs.values() if (found := each.problem(getattr(settings, each.name)))]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,13 +79,13 @@ class ExperimentConfig:
     """
 
     # What the model reads
-    corpus: str = _knob(
+    corpus: str = knob(
         "data",
         "stories",
         "What is read: short tales, full stories, or your own text.",
         choices=("tales", "stories", "own"),
     )
-    dataset_size: int = _knob(
+    dataset_size: int = knob(
         "data",
         200,
         "How much training text the model sees, before it sees it again.",
@@ -87,34 +93,34 @@ class ExperimentConfig:
         low=50,
         high=500_000_000,
     )
-    vocab_size: int = _knob(
+    vocab_size: int = knob(
         "data", 1024, "How many different tokens the tokenizer may use.", unit="tokens", low=257, high=16_384
     )
 
     # What the model is
-    n_layer: int = _knob(
+    n_layer: int = knob(
         "model", 2, "How many blocks stand on each other: depth.", unit="layers", low=1, high=24, step=1
     )
-    n_head: int = _knob(
+    n_head: int = knob(
         "model", 4, "How many places a block can look at, at once.", unit="heads", low=1, high=32, step=1
     )
-    n_embd: int = _knob("model", 128, "How many numbers describe one token: width.", low=8, high=1024, step=8)
-    block_size: int = _knob(
+    n_embd: int = knob("model", 128, "How many numbers describe one token: width.", low=8, high=1024, step=8)
+    block_size: int = knob(
         "model", 128, "How far back the model can look.", unit="tokens", low=16, high=1024, step=16
     )
-    positions: str = _knob(
+    positions: str = knob(
         "model",
         "rotary",
         "How the model knows word order: rotary turns queries and keys by their position, learned adds a "
         "vector.",
         choices=("rotary", "learned"),
     )
-    dropout: float = _knob(
+    dropout: float = knob(
         "model", 0.0, "Share of activations switched off at each training step.", low=0.0, high=0.9, step=0.05
     )
 
     # How it learns
-    batch_size: int = _knob(
+    batch_size: int = knob(
         "training",
         8,
         "How many stretches of text one pass reads side by side.",
@@ -123,7 +129,7 @@ class ExperimentConfig:
         high=512,
         step=1,
     )
-    gradient_accumulation_steps: int = _knob(
+    gradient_accumulation_steps: int = knob(
         "training",
         1,
         "How many passes are added up before one update.",
@@ -132,10 +138,10 @@ class ExperimentConfig:
         high=64,
         step=1,
     )
-    max_iters: int = _knob(
+    max_iters: int = knob(
         "training", 300, "How many times the weights are updated.", unit="steps", low=1, high=200_000
     )
-    warmup_iters: int = _knob(
+    warmup_iters: int = knob(
         "training",
         20,
         "Steps over which the learning rate climbs from zero.",
@@ -143,31 +149,31 @@ class ExperimentConfig:
         low=0,
         high=20_000,
     )
-    learning_rate: float = _knob(
+    learning_rate: float = knob(
         "training", 3e-3, "How large an update is, at its largest.", low=1e-6, high=1.0
     )
-    min_lr: float = _knob("training", 3e-4, "The learning rate at the last step.", low=0.0, high=1.0)
-    weight_decay: float = _knob(
+    min_lr: float = knob("training", 3e-4, "The learning rate at the last step.", low=0.0, high=1.0)
+    weight_decay: float = knob(
         "training", 0.1, "How strongly every matrix is pulled towards zero.", low=0.0, high=10.0, step=0.05
     )
-    beta1: float = _knob(
+    beta1: float = knob(
         "training", 0.9, "AdamW's memory for the gradient's direction.", low=0.0, high=0.999, step=0.001
     )
-    beta2: float = _knob(
+    beta2: float = knob(
         "training", 0.95, "AdamW's memory for the gradient's size.", low=0.0, high=0.9999, step=0.001
     )
-    grad_clip: float = _knob(
+    grad_clip: float = knob(
         "training", 1.0, "Longest gradient allowed; 0 switches clipping off.", low=0.0, high=100.0, step=0.1
     )
-    eval_interval: int = _knob(
+    eval_interval: int = knob(
         "training", 25, "Steps between two measurements of the losses.", unit="steps", low=1, high=20_000
     )
-    seed: int = _knob(
+    seed: int = knob(
         "training", 1337, "Start of every random draw of the run.", low=0, high=2**31 - 1, step=1
     )
 
     def __post_init__(self) -> None:
-        problems = [found for knob in KNOBS.values() if (found := knob.problem(getattr(self, knob.name)))]
+        problems = problems_of(self, KNOBS)
         if not problems:  # pairs are only worth checking once each value makes sense alone
             problems = self._misfits()
         if problems:
@@ -225,12 +231,14 @@ class ExperimentConfig:
         return self.tokens_per_step * self.max_iters / self.dataset_size
 
 
-def _as_knob(setting: Field) -> Knob:
-    assert setting.default is not MISSING
-    return Knob(name=setting.name, default=setting.default, **setting.metadata)
+def knobs_of(settings: type) -> dict[str, Knob]:
+    """The knobs of a dataclass whose fields were all made by `knob`, by name."""
+    return {
+        each.name: Knob(name=each.name, default=each.default, **each.metadata) for each in fields(settings)
+    }
 
 
-KNOBS: dict[str, Knob] = {setting.name: _as_knob(setting) for setting in fields(ExperimentConfig)}
+KNOBS: dict[str, Knob] = knobs_of(ExperimentConfig)
 
 
 def config_from_dict(settings: Mapping[str, Any]) -> ExperimentConfig:
@@ -286,7 +294,7 @@ def load_presets(path: Path = PRESETS_FILE) -> dict[str, Preset]:
         listed = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The presets file {path} cannot be read: {error}.") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: such as a date that is none
         raise ConfigError(f"The presets file {path} is not valid YAML: {error}") from None
     if not isinstance(listed, dict) or not listed:
         raise ConfigError(f"The presets file {path} must list presets by name, each with its settings.")

@@ -97,6 +97,7 @@ def _line(name: str, x: Sequence[int], y: Sequence[float], color: str) -> dict[s
         "x": [x[place] for place in kept],
         "y": [y[place] for place in kept],
         "mode": "lines+markers",
+        "cliponaxis": False,  # a marker on the edge is drawn whole
         "line": {"color": color},
         "marker": {"size": 7},
         "hovertemplate": "%{y:.3f}",

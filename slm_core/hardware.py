@@ -1,6 +1,7 @@
 """The machine: which devices there are, how many cores, and how fast this very config trains here, by trying
 it."""
 
+import os
 import platform
 import threading
 import time
@@ -63,6 +64,16 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
+def let_idle_threads_sleep() -> None:
+    """Tell threads that compute together to sleep, not spin, while they wait. Call it before torch loads.
+
+    Spinning is a little faster on an otherwise idle machine. Beside another program, a browser say, a thread
+    that spins holds the very core that the one it waits for needs, and a step takes five times as long or
+    more.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def choose_device(asked: str | None, hardware: str) -> str:
     """The device to use: the one asked for, else for "gpu" the best there is, else the CPU. Imports torch if
     it must.
@@ -80,12 +91,10 @@ def choose_device(asked: str | None, hardware: str) -> str:
 
 @dataclass(frozen=True)
 class Speed:
-    """What a few trial steps took: seconds for one step, for measuring the losses once, and with how many
-    threads."""
+    """What a few trial steps took: seconds for one step, and for measuring the losses once."""
 
     step_seconds: float
     evaluation_seconds: float
-    threads: int
 
     def run_seconds(self, config: ExperimentConfig) -> float:
         """How long the whole run would take at this speed."""
@@ -97,18 +106,16 @@ _TRIAL_TOKENS = 2_048
 
 
 def measure_speed(config: ExperimentConfig, device: str = "cpu") -> Speed:
-    """Train a model of this config for a moment, on random tokens, and time it. Takes a second or so; imports
-    torch.
+    """Train a model of this config for a moment, on random tokens, and time it. Imports torch.
 
-    Large steps are tried on a part of their batch and scaled up. Sets the calling thread's number of torch
-    threads.
+    Takes a second or so: large steps are tried on a part of their batch and scaled up. Sets the calling
+    thread's number of torch threads.
     """
     import torch
 
     from slm_core.train.evaluate import MOST_TOKENS
 
-    threads = fastest_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(fastest_threads())
     batch = max(1, min(config.batch_size, _TRIAL_TOKENS // config.block_size))
     train, evaluate = _trial(config, device, batch)
     tokens = batch * config.block_size
@@ -116,23 +123,21 @@ def measure_speed(config: ExperimentConfig, device: str = "cpu") -> Speed:
     return Speed(
         step_seconds=_fastest(train, device) * config.tokens_per_step / tokens,
         evaluation_seconds=_fastest(evaluate, device) * scored / tokens,
-        threads=threads,
     )
 
 
 def fastest_threads() -> int:
-    """One thread or one per core, whichever trains a small model faster just now. Imports torch; takes half a
-    second.
+    """One thread or one per core, whichever trains a small model faster just now. Imports torch; takes a
+    moment.
 
-    More threads are no gain where another program holds a core: all of them then wait for the one that it
-    delays.
+    More threads are no gain where another program holds a core: all then wait for the one that it delays.
     """
     import torch
 
     if physical_cores() == 1:
         return 1
     before, seconds = torch.get_num_threads(), {}
-    train, _ = _trial(ExperimentConfig(), "cpu", batch=8)
+    train, _ = _trial(ExperimentConfig(), "cpu", batch=4)
     for threads in (physical_cores(), 1):
         torch.set_num_threads(threads)
         seconds[threads] = _fastest(train, "cpu")

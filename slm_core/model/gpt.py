@@ -113,25 +113,29 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    """The model. `GPT(config)` draws its weights from `generator`, so the same seed gives the same model."""
+    """The model. Its weights are drawn from `generator`, so the same seed gives the same model. Without one
+    it has shapes but no weights (torch's "meta" device), ready for loading them with assign=True."""
 
     def __init__(self, config: ExperimentConfig, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(config.vocab_size, config.n_embd)
-        learned = config.positions == "learned"
-        self.position_embedding = nn.Embedding(config.block_size, config.n_embd) if learned else None
-        self.dropout = Dropout(config.dropout)
-        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
-        self.norm = nn.LayerNorm(config.n_embd, bias=False)
-        self.head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
+        with torch.device("meta"):  # else torch would draw weights here, from its global generator
+            self.embedding = nn.Embedding(config.vocab_size, config.n_embd)
+            learned = config.positions == "learned"
+            self.position_embedding = nn.Embedding(config.block_size, config.n_embd) if learned else None
+            self.dropout = Dropout(config.dropout)
+            self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
+            self.norm = nn.LayerNorm(config.n_embd, bias=False)
+            self.head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
         self.tie()
         if generator is not None:
+            self.to_empty(device="cpu")
+            self.tie()
             self._draw_weights(generator)
 
     def tie(self) -> None:
         """Let head and embedding be one tensor: reading a token and predicting it share their knowledge. To
-        be called again after loading with assign=True, which unties them."""
+        be called again after loading with assign=True or giving memory, which untie them."""
         self.head.weight = self.embedding.weight
 
     @torch.no_grad()
@@ -144,6 +148,8 @@ class GPT(nn.Module):
                 adds = name.endswith(("out.weight", "narrow.weight"))
                 std = 0.02 / math.sqrt(2 * self.config.n_layer) if adds else 0.02
                 weight.normal_(0.0, std, generator=generator)
+            else:
+                weight.fill_(1.0)
 
     def forward(self, idx: Tensor, cache: Cache | None = None) -> Tensor:
         """Logits (B, T, V) for the token after each position of idx (B, T), T at most block_size.

@@ -5,6 +5,8 @@ its own config before a weight is read.
 """
 
 import json
+import re
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +18,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from slm_core.config import ExperimentConfig, config_from_dict
-from slm_core.errors import CheckpointError, ConfigError, TokenizerError
+from slm_core.errors import CheckpointError, ConfigError, RunError, TokenizerError
 from slm_core.model.budget import budget
 from slm_core.model.gpt import GPT
-from slm_core.runs.store import write_atomically
+from slm_core.runs.store import CHECKPOINTS, Run, create_run, delete_run, write_atomically
 from slm_core.text.tokenizer import Tokenizer
 
 FORMAT = "slm-checkpoint-1"
@@ -63,6 +65,8 @@ def load_checkpoint(path: Path, device: str = "cpu") -> Checkpoint:
         config = config_from_dict(facts["config"])
         tokenizer = Tokenizer.from_dict(facts["tokenizer"])
         name, metrics, data_sha256 = str(facts["name"]), dict(facts["metrics"]), str(facts["data_sha256"])
+        if not all(isinstance(value, int | float) for value in metrics.values()):
+            raise ValueError("its metrics are not all numbers")
     except (ConfigError, TokenizerError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path.name} does not describe its model properly ({error}). {_TAKE_ANOTHER}"
@@ -77,8 +81,7 @@ def load_checkpoint(path: Path, device: str = "cpu") -> Checkpoint:
         raise CheckpointError(
             f"{path.name} does not hold the weights that its config asks for. {_TAKE_ANOTHER}"
         )
-    with torch.device("meta"):  # shapes only: no memory until the weights are known to fit
-        model = GPT(config)
+    model = GPT(config)  # shapes only: no memory until the weights are known to fit
     for expected, weight in model.named_parameters():
         given = tensors.get(expected)
         if given is None or given.shape != weight.shape or given.dtype != torch.float32:
@@ -137,3 +140,23 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
         raise CheckpointError(
             f"{path.name} is damaged or no model file ({str(error)[:120]}). {_TAKE_ANOTHER}"
         ) from None
+
+
+def import_checkpoint(root: Path, content: bytes, file_name: str) -> Run:
+    """Keep a model file that somebody brought as a run of its own under root. It is read and checked first.
+
+    Raises CheckpointError if it is no sound model file, RunError if it cannot be kept.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        brought = Path(folder) / (
+            re.sub(r"[^\w. -]", "_", file_name, flags=re.ASCII)[:80].strip(". ") or "model"
+        )
+        brought.write_bytes(content)
+        checkpoint = load_checkpoint(brought)
+    run = create_run(root, checkpoint.config, name=checkpoint.name, device="cpu", threads=1, imported=True)
+    try:
+        write_atomically(run.folder / CHECKPOINTS["last"], content)
+    except OSError as error:
+        delete_run(root, run.id)
+        raise RunError(f"The file cannot be kept in {root} ({error.strerror}). Free some room.") from None
+    return run

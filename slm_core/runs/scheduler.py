@@ -14,7 +14,7 @@ from pathlib import Path
 
 from slm_core.config import ExperimentConfig
 from slm_core.errors import RunError, SlmError
-from slm_core.hardware import physical_cores
+from slm_core.hardware import fastest_threads, physical_cores
 from slm_core.runs.store import History, Run, create_run, delete_run, open_run
 from slm_core.train.events import RunFinished, Working
 
@@ -100,11 +100,11 @@ class Scheduler:
     ) -> str:
         """Begin a new run and give its id. `text` is read when config.corpus is "own".
 
-        threads: 0 takes all cores if no other run is active, else one. Raises RunError if the run cannot be
-        kept.
+        threads: 0 takes what is fastest now if no other run is live, else one. A run keeps its number for
+        good, as the last bits of every sum depend on it. Raises RunError if the run cannot be kept.
         """
         with self._lock:
-            threads = threads or (1 if self._jobs else self.cores.count)
+            threads = threads or (1 if self._jobs else fastest_threads())
             run = create_run(self.root, config, name=name, device=device, threads=threads)
             if text is not None:
                 run.write_text("text.txt", text)
@@ -215,9 +215,9 @@ class Scheduler:
                 "failed",
                 f"The run's folder failed: {error.strerror or error}. Free some room and resume.",
             )
-        except (
-            Exception
-        ) as error:  # the thread's last line of defence: the person sees a sentence, the log the rest
+        # The thread's last line of defence: the person sees a sentence, the log the rest. BaseException,
+        # as that is what libraries written in Rust raise when they panic.
+        except BaseException as error:
             _log.exception("run %s failed", job.run.id)
             self._note_end(job, "failed", _plain_words(error, job.run.config))
         finally:
@@ -237,14 +237,14 @@ class Scheduler:
                 with self.cores.borrow(job.run.threads):
                     event = next(events, None)
                 if event is None:
-                    return
+                    break
                 job.doing = event.doing if isinstance(event, Working) else ""
                 with job.changed:
                     job.changed.wait_for(lambda: job.state != PAUSED)
         finally:
             events.close()
-            if History(job.run.folder).refresh().finished is None:
-                self._note_end(job, "stopped", "Stopped before training began.")
+        if History(job.run.folder).refresh().finished is None:
+            self._note_end(job, "stopped", "Stopped before training began.")
 
     def _note_end(self, job: _Job, reason: str, text: str) -> None:
         ended = RunFinished(

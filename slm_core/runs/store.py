@@ -31,6 +31,7 @@ from slm_core.train.events import (
     to_json,
 )
 
+LARGEST_FILE_BYTES = 250_000_000  # of a model file; the largest preset has 200 MB
 CHECKPOINTS = {"best": "best.safetensors", "last": "last.safetensors"}
 _RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{5,80}")
 
@@ -83,7 +84,7 @@ class Run:
     def write_text(self, name: str, text: str) -> None:
         """Write one file of the folder, whole or not at all. Raises RunError if it cannot be written."""
         try:
-            write_atomically(self.folder / name, text.encode("utf-8"))
+            write_atomically(self.folder / name, text.encode("utf-8", "replace"))
         except OSError as error:
             raise RunError(
                 f"The run's folder {self.folder} cannot be written ({error.strerror}). {_ROOM}"
@@ -91,9 +92,13 @@ class Run:
 
     def append(self, event: Event) -> None:
         """Add an event to the history. Raises RunError if it cannot be written."""
+        line = to_json(event).encode("utf-8", "replace") + b"\n"
         try:
-            with open(self.folder / "events.jsonl", "a", encoding="utf-8") as file:
-                file.write(to_json(event) + "\n")
+            with open(self.folder / "events.jsonl", "a+b") as file:
+                if file.tell():  # a crash may have left half a line: this one must not be lost with it
+                    file.seek(-1, os.SEEK_END)
+                    line = line if file.read(1) == b"\n" else b"\n" + line
+                file.write(line)
         except OSError as error:
             raise RunError(
                 f"The run's folder {self.folder} cannot be written ({error.strerror}). {_ROOM}"
@@ -143,21 +148,24 @@ def open_run(root: Path, run_id: str) -> Run:
     folder = root / run_id
     try:
         settings: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        created, threads = datetime.fromisoformat(settings["created"]), int(settings["threads"])
+        if created.tzinfo is None or threads < 1:  # such times could not be sorted among the others
+            raise ValueError(f"created {created} without a time zone, or {threads} threads")
         return Run(
             id=run_id,
             folder=folder,
             name=str(settings["name"]),
-            created=datetime.fromisoformat(settings["created"]),
+            created=created,
             config=config_from_dict(settings["config"]),
             device=str(settings["device"]),
-            threads=int(settings["threads"]),
+            threads=threads,
             imported=bool(settings["imported"]),
         )
     except OSError:
         raise RunError(
             f"There is no run {run_id} in {root}; it may have been deleted. Choose another."
         ) from None
-    except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError, ConfigError) as error:
         raise RunError(
             f"The run {run_id} has a damaged run.json ({error}). Delete the run, or train it anew."
         ) from None
@@ -217,7 +225,7 @@ class History:
                 return self
             whole = added[: added.rfind(b"\n") + 1]
             self._offset += len(whole)
-            for line in whole.decode("utf-8", "replace").splitlines():
+            for line in whole.decode("utf-8", "replace").split("\n")[:-1]:  # splitlines cuts at U+2028 too
                 try:
                     self._take(from_json(line))
                 except RunError:

@@ -8,6 +8,8 @@ import json
 import time
 from collections.abc import Iterator
 
+from slm_core.errors import TokenizerError
+from slm_core.hardware import choose_device
 from slm_core.model.gpt import GPT
 from slm_core.runs.checkpoint import read_tensors, save_checkpoint, write_tensors
 from slm_core.runs.store import CHECKPOINTS, Run
@@ -31,7 +33,8 @@ def train_run(run: Run) -> Iterator[Event]:
     yield Working(step=0, doing="reading the text", share=0.0)
     dataset = _dataset(run)
     yield Working(step=0, doing="building the model", share=0.5)
-    trainer = Trainer(run.config, dataset, run.device)
+    device = choose_device(run.device, "cpu")  # refuses one that is not here: the run may come from elsewhere
+    trainer = Trainer(run.config, dataset, device)
     if run.resumable:
         tensors, facts = read_tensors(run.folder / _RESUME_FILE, _RESUME_FORMAT)
         trainer.restore(tensors, facts["progress"])
@@ -59,7 +62,10 @@ def _dataset(run: Run) -> Dataset:
     ready = run.folder / "tokenizer.json"  # written last, so that its presence means the bins are whole
     scored_from_starts = run.config.corpus != "own"
     if ready.exists():
-        tokenizer = Tokenizer.from_dict(json.loads(ready.read_text(encoding="utf-8")))
+        try:
+            tokenizer = Tokenizer.from_dict(json.loads(ready.read_text(encoding="utf-8")))
+        except (ValueError, RecursionError) as error:
+            raise TokenizerError(f"{ready} is damaged ({error}). Start the run anew.") from None
         return read_bins(run.folder, tokenizer, scored_from_starts)
     text_file = run.folder / "text.txt"
     text = text_file.read_text(encoding="utf-8") if text_file.exists() else None

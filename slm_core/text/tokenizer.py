@@ -6,7 +6,8 @@ across.
 
 import base64
 import binascii
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
@@ -60,14 +61,17 @@ class Tokenizer:
     def encode(self, text: str) -> list[int]:
         """Ids of a text, without an end mark. Lone surrogates become U+FFFD, as UTF-8 has no bytes for
         them."""
-        return self._encoding.encode_ordinary(text)
+        with _panics_told():
+            return self._encoding.encode_ordinary(text)
 
     def encode_documents(self, documents: Iterable[str]) -> np.ndarray:
         """One stream of ids, uint16 of shape (N,): an end mark before each document and one after the
         last."""
         ids = [self.end_of_text]
-        for encoded in self._encoding.encode_ordinary_batch(list(documents), num_threads=2):
-            ids += encoded
+        with _panics_told():
+            encoded = self._encoding.encode_ordinary_batch(list(documents), num_threads=2)
+        for document in encoded:
+            ids += document
             ids.append(self.end_of_text)
         return np.array(ids, dtype=np.uint16)
 
@@ -127,6 +131,21 @@ def train_bpe(documents: Iterable[str], vocab_size: int) -> Tokenizer:
     return Tokenizer(
         [bytes(to_byte[letter] for letter in token) for token in sorted(written, key=written.get)]
     )
+
+
+@contextmanager
+def _panics_told() -> Iterator[None]:
+    """Turns a panic inside tiktoken into a TokenizerError. It is no Exception, and its class cannot be
+    imported."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise TokenizerError(
+            "The text has a stretch of about a million blank characters, too long to be cut into tokens. "
+            "Remove it."
+        ) from None
 
 
 def _letters_to_bytes() -> dict[str, int]:

@@ -19,8 +19,9 @@ from torch.nn.utils import clip_grad_norm_
 
 from slm_core.config import ExperimentConfig
 from slm_core.errors import CheckpointError
-from slm_core.model.generate import Sampling, write_text
+from slm_core.model.generate import write_text
 from slm_core.model.gpt import GPT, Dropout, token_losses
+from slm_core.model.sampling import Sampling
 from slm_core.text.corpus import Dataset
 from slm_core.train.evaluate import (
     Measured,
@@ -282,12 +283,15 @@ class Trainer:
         try:
             with torch.no_grad():
                 for name, weight in self.model.named_parameters():
-                    weight.copy_(tensors[f"model.{name}"])
                     moments = {
                         key: tensors[f"optimizer.{key}.{name}"]
                         for key in ("step", "exp_avg", "exp_avg_sq")
                         if f"optimizer.{key}.{name}" in tensors
                     }
+                    for key, value in {"weight": tensors[f"model.{name}"], **moments}.items():
+                        if key != "step" and value.shape != weight.shape:  # copy_ would spread a smaller one
+                            raise ValueError(f"{key} of {name} is {tuple(value.shape)}")
+                    weight.copy_(tensors[f"model.{name}"])
                     if moments:  # none before the first update
                         self.optimizer.state[weight] = {
                             key: value.clone().to(
@@ -296,7 +300,7 @@ class Trainer:
                             for key, value in moments.items()
                         }
             self.progress = Progress(**progress)
-        except (KeyError, RuntimeError, TypeError) as error:
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"The saved state does not fit this run's config ({error}). Start the run anew."
             ) from None

@@ -1,0 +1,80 @@
+"""Train: how does a model learn, and when does it only memorize?"""
+
+import streamlit as st
+
+from pages.ui import controls, costs, engine, own_text, run_view, sidebar, words
+from slm_core.errors import ConfigError, SlmError
+
+STATES = {
+    "queued": "waiting",
+    "running": "training now",
+    "paused": "paused",
+    "stopping": "stopping",
+    "finished": "finished",
+    "stopped": "stopped",
+    "diverged": "diverged",
+    "failed": "failed",
+    "interrupted": "interrupted",
+}
+
+
+def start() -> None:
+    """Begin the run that the controls describe; what is wrong with it is kept for the page to say."""
+    asked = st.session_state.get("asked")
+    if asked is None:
+        return
+    config, device, text = asked
+    try:
+        engine.choose_run(engine.start(config, name=sidebar.chosen_preset().name, device=device, text=text))
+    except SlmError as error:
+        st.session_state["complaint"] = str(error)
+
+
+try:
+    run = engine.chosen_run()
+except SlmError as error:
+    run = None
+    st.session_state["complaint"] = str(error)
+
+if run is not None:
+    st.title(f"Train · {words.plain(run.name)}", anchor=False)
+    if complaint := st.session_state.pop("complaint", ""):
+        st.error(words.plain(complaint))
+    run_view.draw(run)
+    st.stop()
+
+st.title("Train", anchor=False)
+st.markdown("How does a model learn a language from a text, and when does it only learn the text by heart?")
+if complaint := st.session_state.pop("complaint", ""):
+    st.error(words.plain(complaint))
+
+button, summary = st.container(), st.container()
+text, config = None, None
+if controls.value("corpus") == "own":
+    text = own_text.draw()
+try:
+    config = controls.draw()
+except ConfigError as error:
+    with summary:
+        st.error(words.plain(str(error)))
+else:
+    with summary:
+        costs.draw(config, sidebar.chosen_device())
+
+ready = config is not None and (config.corpus != "own" or text is not None)
+st.session_state["asked"] = (config, sidebar.chosen_device(), text) if ready else None
+with button:
+    st.button("Train", icon=":material/play_arrow:", type="primary", on_click=start, disabled=not ready)
+
+earlier = engine.trained_runs()
+if earlier:
+    st.subheader("Earlier runs", anchor=False)
+    for each in earlier:
+        words_for = f"{each.name} · {STATES[engine.state_of(each)]} · {each.created:%d %b %H:%M} UTC"
+        st.button(
+            words.plain(words_for),
+            key=f"open-{each.id}",
+            type="tertiary",
+            on_click=engine.choose_run,
+            args=(each.id,),
+        )

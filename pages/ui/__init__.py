@@ -1,0 +1,1 @@
+"""What pages share: the process behind them, controls, charts."""

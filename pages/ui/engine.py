@@ -1,0 +1,81 @@
+"""The engine's long-lived objects, one each per server, and what pages ask of them."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from pages.ui import server
+from slm_core.config import ExperimentConfig
+from slm_core.hardware import SpeedProbe
+from slm_core.runs.scheduler import Scheduler
+from slm_core.runs.store import History, Run, list_runs, open_run, runs_folder
+
+_MOST_HISTORIES = 64
+
+
+def scheduler() -> Scheduler:
+    """The one scheduler of this server; it stops and saves its runs when the server ends."""
+    return server.process_wide("scheduler", lambda: Scheduler(runs_folder()), stop=Scheduler.shut_down)
+
+
+def speed_probe() -> SpeedProbe:
+    """The one speed probe of this server. It keeps quiet while something trains."""
+    return server.process_wide("speed_probe", lambda: SpeedProbe(busy=lambda: bool(scheduler().live())))
+
+
+def history(run: Run) -> History:
+    """A run's history, up to date. Reading goes on where it ended the last time, whoever asked."""
+    histories: dict[Path, History] = server.process_wide("histories", dict)
+    found = histories.pop(run.folder, None) or History(run.folder)
+    histories[run.folder] = found  # put last: the first is the longest unasked for
+    while len(histories) > _MOST_HISTORIES:
+        histories.pop(next(iter(histories)), None)
+    return found.refresh()
+
+
+def state_of(run: Run) -> str:
+    """One word for how a run stands: queued, running, paused, stopping; finished, stopped, diverged, failed;
+    or interrupted, when the server ended under it; or imported."""
+    status = scheduler().status(run.id)
+    if status is not None:
+        return status.state
+    if run.imported:
+        return "imported"
+    finished = history(run).finished
+    return finished.reason if finished is not None else "interrupted"
+
+
+def trained_runs(most: int = 8) -> list[Run]:
+    """The latest runs that were trained here, newest first."""
+    return [run for run in list_runs(scheduler().root) if not run.imported][:most]
+
+
+def start(config: ExperimentConfig, *, name: str, device: str, text: str | None) -> str:
+    """Begin a run and give its id. Raises RunError if it cannot be kept."""
+    server.wait_until_warm()
+    return scheduler().start(config, name=name, device=device, text=text)
+
+
+def chosen_run() -> Run | None:
+    """The run that this visitor looks at: the address's, else the one looked at before. Keeps it in the
+    address, so that a refresh or a shared link comes back to it. Raises RunError if there is no such run."""
+    run_id = st.query_params.get("run") or st.session_state.get("run")
+    if not run_id:
+        return None
+    try:
+        run = open_run(scheduler().root, run_id)
+    except Exception:
+        choose_run(None)
+        raise
+    choose_run(run.id)
+    return run
+
+
+def choose_run(run_id: str | None) -> None:
+    """Look at a run from now on, or at none."""
+    if run_id is None:
+        st.session_state.pop("run", None)
+        st.query_params.pop("run", None)
+    else:
+        st.session_state["run"] = run_id
+        st.query_params["run"] = run_id

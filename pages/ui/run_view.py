@@ -1,0 +1,203 @@
+"""One run, live or ended: where it stands, its losses, what it writes, and the buttons that steer it."""
+
+import streamlit as st
+
+from pages.ui import engine, server, words
+from pages.ui.live_chart import live_chart
+from slm_core.errors import SlmError
+from slm_core.figures import loss_figure
+from slm_core.runs.store import History, Run
+from slm_core.study.commentary import commentary
+
+_SECONDS = 1.0  # between two looks at a live run
+
+
+def draw(run: Run) -> None:
+    """Draw a run; while it is live it redraws itself, and when it ends the whole page once."""
+    live = engine.scheduler().status(run.id) is not None
+    st.fragment(_draw, run_every=_SECONDS if live else None)(run, live)
+
+
+def _draw(run: Run, live: bool) -> None:
+    status = engine.scheduler().status(run.id)
+    if live != (status is not None):
+        st.rerun()  # the run has ended, or goes on again: the whole page changes, and how often it looks
+    history, state = engine.history(run), engine.state_of(run)
+    _buttons(run, state)
+    _where_it_stands(run, history, state)
+    chart, texts = st.columns([3, 2], gap="medium")
+    with chart:
+        _chart(run, history)
+    with texts:
+        _samples(history)
+    _numbers(run, history)
+
+
+def _buttons(run: Run, state: str) -> None:
+    scheduler = engine.scheduler()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if state == "running":
+            st.button("Pause", icon=":material/pause:", on_click=scheduler.pause, args=(run.id,))
+        if state == "paused" or (state in ("stopped", "interrupted") and run.resumable):
+            st.button(
+                "Resume", icon=":material/play_arrow:", type="primary", on_click=_resume, args=(run.id,)
+            )
+        if state in ("queued", "running", "paused"):
+            st.button("Stop", icon=":material/stop:", on_click=scheduler.stop, args=(run.id,))
+        kind = "primary" if state == "finished" else "secondary"
+        can_write = run.checkpoints and state not in ("running", "queued", "stopping")
+        if can_write and st.button("Let it write", icon=":material/edit_note:", type=kind):
+            st.session_state["playground_run"] = run.id
+            st.switch_page("pages/learn/playground.py")
+        if st.button(
+            "New run", icon=":material/add:", help="Back to the settings. This run stays in the list."
+        ):
+            engine.choose_run(None)
+            st.rerun()
+        if state not in ("running", "queued", "stopping", "paused"):
+            with st.popover("Delete", icon=":material/delete:"):
+                st.markdown("Delete this run with its models and its history? That cannot be undone.")
+                st.button("Delete for good", type="primary", on_click=_delete, args=(run.id,))
+
+
+def _resume(run_id: str) -> None:
+    try:
+        server.wait_until_warm()
+        engine.scheduler().resume(run_id)
+    except SlmError as error:
+        st.session_state["complaint"] = str(error)
+
+
+def _delete(run_id: str) -> None:
+    try:
+        engine.scheduler().delete(run_id)
+        engine.choose_run(None)
+    except SlmError as error:
+        st.session_state["complaint"] = str(error)
+
+
+def _where_it_stands(run: Run, history: History, state: str) -> None:
+    status, last = engine.scheduler().status(run.id), history.last_step
+    step, steps = (last.step if last else 0), run.config.max_iters
+    match state:
+        case "queued":
+            st.progress(
+                0.0, f"Waiting for a free place: number {status.place if status else 1} in the queue."
+            )
+        case "running" | "paused" | "stopping":
+            left = f" · {words.duration(last.remaining_seconds)} left" if last and state == "running" else ""
+            word = {"running": "", "paused": "Paused. ", "stopping": "Stopping … "}[state]
+            doing = f" · {status.doing}" if status and status.doing else ""
+            st.progress(min(1.0, step / steps), f"{word}Step {step:,} of {steps:,}{left}{doing}")
+        case "finished":
+            st.progress(
+                1.0, f"Finished: {steps:,} steps in {words.duration(history.finished.elapsed_seconds)}."
+            )
+        case "diverged" | "failed":
+            st.error(words.plain(history.finished.text))
+        case "stopped":
+            st.progress(min(1.0, step / steps), words.plain(history.finished.text))
+        case "interrupted":
+            failure = engine.scheduler().failure(run.id)
+            goes_on = (
+                "Resume goes on from the last save."
+                if run.resumable
+                else "Nothing was saved yet; start it again."
+            )
+            st.warning(
+                words.plain(failure)
+                if failure
+                else f"The server ended while this run was training. {goes_on}"
+            )
+    evaluations = [history.evaluations[each] for each in sorted(history.evaluations)]
+    if history.started is not None:
+        st.markdown(f"**{commentary(evaluations, history.started.loss_at_chance)}**")
+    for notice in history.notices:
+        st.info(words.plain(notice.text), icon=":material/info:")
+
+
+def _chart(run: Run, history: History) -> None:
+    if history.started is None:
+        st.caption("The chart begins with the first measurement.")
+        return
+    steps = sorted(history.evaluations)
+    evaluations = [history.evaluations[step] for step in steps]
+    figure = loss_figure(
+        batch_losses=history.losses,
+        steps=steps,
+        train_losses=[each.train_loss for each in evaluations],
+        validation_losses=[each.validation_loss for each in evaluations],
+        loss_at_chance=history.started.loss_at_chance,
+        max_iters=run.config.max_iters,
+    )
+    now = evaluations[-1] if evaluations else None
+    said = (
+        f"Loss over {run.config.max_iters} steps. At step {now.step}, training loss {now.train_loss:.2f}, "
+        f"validation loss {now.validation_loss:.2f}."
+        if now
+        else "Loss over steps, no measurement yet."
+    )
+    live_chart(figure, key=f"losses-{run.id}", height=430, alt=said)
+
+
+_SOURCES = {
+    "training": "It goes on from a text it trains on:",
+    "validation": "It goes on from a text it has never seen:",
+}
+
+
+def _samples(history: History) -> None:
+    if not history.samples:
+        st.caption("What the model writes will stand here.")
+        return
+    steps = sorted({step for step, _ in history.samples})
+    step = steps[-1]
+    if history.finished is not None and len(steps) > 1:
+        step = st.select_slider(
+            "What it wrote at step", steps, value=step, key=f"sample-{history.folder.name}"
+        )
+    else:
+        st.caption(f"What it writes at step {step:,}")
+    for source, introduction in _SOURCES.items():
+        if sample := history.samples.get((step, source)):
+            with st.container(border=True):
+                st.caption(introduction)
+                st.markdown(f":gray[{words.plain(sample.prompt)}]{words.plain(sample.text)}")
+
+
+def _numbers(run: Run, history: History) -> None:
+    if not history.evaluations:
+        return
+    now, best, last = history.evaluations[max(history.evaluations)], history.best, history.last_step
+    with st.container(horizontal=True, gap="medium"):
+        st.metric(
+            "Training loss",
+            f"{now.train_loss:.3f}",
+            help="Nats per token, on text it trains on.",
+            border=True,
+        )
+        st.metric(
+            "Validation loss",
+            f"{now.validation_loss:.3f}",
+            help=f"Nats per token, on text it never trains on: {now.windows} fixed windows, standard error "
+            f"{now.validation_standard_error:.3f}. In bits per byte: {now.validation_bits_per_byte:.3f}.",
+            border=True,
+        )
+        st.metric(
+            "Gap",
+            f"{now.validation_loss - now.train_loss:.3f}",
+            help="Validation minus training.",
+            border=True,
+        )
+        st.metric(
+            "Best validation",
+            f"{best.validation_loss:.3f}",
+            f"step {best.step:,}",
+            delta_color="off",
+            border=True,
+        )
+        if last is not None:
+            speed = words.compact(last.tokens_per_second)
+            st.metric(
+                "Tokens per second", speed, help=f"On {run.device}, {run.threads} threads.", border=True
+            )

@@ -1,0 +1,187 @@
+"""What the server process does once for everybody: start, warm up, serve plotly.js, keep what lives, stop.
+
+Nothing here belongs to one visitor; that is st.session_state's.
+"""
+
+import atexit
+import contextlib
+import functools
+import gc
+import gzip
+import importlib.metadata
+import logging
+import sys
+import threading
+import webbrowser
+from collections.abc import AsyncIterator, Callable
+from types import ModuleType
+from typing import Any, TypeVar
+
+import streamlit as st
+
+from slm_core.config import ExperimentConfig
+from slm_core.hardware import devices, let_idle_threads_sleep
+from slm_core.text.corpus import story_tokenizer
+from streamlit import config
+
+T = TypeVar("T")
+
+_HOLDER = "_slm_process_state"
+
+
+def process_state() -> dict[str, Any]:
+    """The one dictionary of this process, shared by every visitor and thread.
+
+    It lives in a module made up for it in sys.modules. A dictionary in a source file would be doubled, and
+    its threads orphaned, each time a developer saves that file; st.cache_resource is wiped for everybody by
+    any visitor's "Clear cache". After such a save old objects are of classes that no longer exist: talk to
+    them in plain data.
+    """
+    holder = sys.modules.setdefault(_HOLDER, ModuleType(_HOLDER))
+    return vars(holder).setdefault("state", {"lock": threading.RLock(), "stops": {}})
+
+
+def process_wide(name: str, make: Callable[[], T], stop: Callable[[T], None] | None = None) -> T:
+    """The one object called `name` of this process, made on first use.
+
+    `stop` is called with it when the server ends. Threads behind it must be daemons: Python waits for the
+    others before it gets as far as calling anything, and a torch thread alive at the very end aborts the
+    process.
+    """
+    state = process_state()
+    with state["lock"]:
+        if name not in state:
+            state[name] = make()
+            if stop is not None:
+                if not state["stops"]:
+                    atexit.register(stop_everything)
+                state["stops"][name] = functools.partial(stop, state[name])
+        return state[name]
+
+
+def stop_everything() -> None:
+    """Stops what `process_wide` keeps, the latest first. Safe to call twice."""
+    stops = process_state()["stops"]
+    while stops:
+        name, stop = stops.popitem()
+        try:
+            stop()
+        except Exception:  # the others still have to be stopped
+            logging.getLogger(__name__).exception("Could not stop %s.", name)
+
+
+def warm_up() -> None:
+    """Begins, once per process, to load in the background what the first Start and the first table will need.
+
+    Call it when a page has been drawn: importing torch takes seconds that no visitor should wait for.
+    """
+    # Page tests that need torch load it themselves. (AppTest patches config, not st.get_option.)
+    if not config.get_option("global.appTest"):
+        _warming_up()
+
+
+def wait_until_warm(timeout_seconds: float = 60.0) -> bool:
+    """True as soon as torch is loaded, False if that takes longer. Call before a thread uses torch."""
+    thread = _warming_up()
+    thread.join(timeout_seconds)
+    return not thread.is_alive()
+
+
+def _warming_up() -> threading.Thread:
+    return process_wide("warm_up", _start_warm_up, stop=threading.Thread.join)
+
+
+def is_warm() -> bool:
+    """Whether torch is loaded, so that asking for it makes nobody wait."""
+    thread = process_state().get("warm_up")
+    return thread is not None and not thread.is_alive()
+
+
+def _start_warm_up() -> threading.Thread:
+    # On this thread: were torch to import numpy over there while a page imports pandas here, one of the two
+    # could see a half-made module.
+    import numpy  # noqa: F401
+    import pandas  # noqa: F401
+
+    thread = threading.Thread(target=_load_torch, name="warm-up", daemon=True)
+    thread.start()
+    return thread
+
+
+def _load_torch() -> None:
+    let_idle_threads_sleep()
+    try:
+        import torch
+
+        from slm_core.runs import work  # noqa: F401 (what a run's thread will import)
+    except Exception:  # the page that needs it will say so; here only time is lost
+        logging.getLogger(__name__).exception("Warm-up could not load torch.")
+        return
+    weight = torch.nn.Parameter(torch.zeros(1))
+    torch.optim.AdamW([weight])  # the first optimizer loads as much again as torch itself
+    devices()
+    # What the first run will most likely read.
+    story_tokenizer(ExperimentConfig.corpus, ExperimentConfig.vocab_size)
+    # Hundreds of thousands of objects that live as long as the process: were they not frozen, each full
+    # collection would walk them all with the interpreter locked, 200 ms at a time in the middle of training.
+    gc.collect()
+    gc.freeze()
+
+
+@contextlib.asynccontextmanager
+async def lifespan(app: st.App) -> AsyncIterator[None]:
+    """What happens before the first visitor and after the last one; for st.App."""
+    # Because there is a folder called pages, Streamlit would look up the first visitor's address in it, as
+    # was done before st.navigation, and greet a cold deep link with "Page not found". st.navigation clears
+    # this very flag, but only when first called.
+    from streamlit.runtime.pages_manager import PagesManager
+
+    PagesManager.uses_pages_directory = False
+    if not st.get_option("server.headless"):  # `streamlit run` opens a browser for plain scripts only
+        address = f"http://localhost:{st.get_option('server.port')}/{_base_path()}"
+        opening = threading.Timer(1.0, webbrowser.open, [address])
+        opening.daemon = True
+        opening.start()
+    try:
+        yield
+    finally:  # here and not only at exit: on SIGTERM the process ends without running atexit
+        stop_everything()
+
+
+def plotly_route() -> Any:
+    """The route that serves plotly.js out of the installed plotly package; for st.App.
+
+    From memory rather than from a static folder: it needs no writable folder, leaves nothing to ignore or
+    clean up, works offline, and is sent compressed (1.5 MB, not 4.8), as static files are not. The version
+    stands in the address, so browsers may keep it for good.
+    """
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+    def serve(request: Any) -> Response:
+        return Response(
+            _compressed_plotly_js(),
+            media_type="text/javascript",
+            headers={"Content-Encoding": "gzip", "Cache-Control": "public, max-age=31536000, immutable"},
+        )
+
+    name = f"plotly-{importlib.metadata.version('plotly')}.min.js"
+    process_state()["plotly_address"] = name
+    return Route(f"/{_base_path()}{name}", serve)
+
+
+def plotly_address() -> str | None:
+    """Where plotly.js is served, relative to any page; None where it is not (page tests, other hosts)."""
+    return process_state().get("plotly_address")
+
+
+@functools.cache
+def _compressed_plotly_js() -> bytes:
+    from plotly.offline import get_plotlyjs
+
+    return gzip.compress(get_plotlyjs().encode(), compresslevel=6)
+
+
+def _base_path() -> str:
+    path = st.get_option("server.baseUrlPath").strip("/")
+    return f"{path}/" if path else ""

@@ -1,0 +1,69 @@
+"""The sidebar of every page: which preset to start from, and where to train."""
+
+import streamlit as st
+
+from pages.ui import controls, engine, server, words
+from slm_core.config import Preset, load_presets
+from slm_core.hardware import Device, cpu, devices
+from slm_core.model.budget import budget
+
+DEFAULT_PRESET = "TINY_CPU"
+
+
+def draw() -> None:
+    """Draws both choices; `chosen_preset` and `chosen_device` give them."""
+    presets = load_presets()
+    with st.sidebar:
+        st.selectbox(
+            "Preset",
+            list(presets),
+            index=list(presets).index(DEFAULT_PRESET) if DEFAULT_PRESET in presets else 0,
+            key="preset",
+            bind="query-params",
+            on_change=_apply,
+            help="A starting point: every setting can still be changed on the Train page.",
+        )
+        preset = presets[st.session_state["preset"]]
+        controls.offer(preset.config)
+        st.caption(f"{words.compact(budget(preset.config).parameters)} parameters. {preset.shows}")
+        _hardware(preset)
+
+
+def chosen_preset() -> Preset:
+    """The preset that the sidebar shows."""
+    return load_presets()[st.session_state["preset"]]
+
+
+def chosen_device() -> str:
+    """Where to train, as torch calls it."""
+    return st.session_state.get("device", cpu()).name
+
+
+def _apply() -> None:
+    controls.set_all(chosen_preset().config)
+    st.session_state.pop("device", None)
+    engine.choose_run(None)  # the person turns to a new run; the old one goes on and stays in the list
+
+
+def _hardware(preset: Preset) -> None:
+    looked = server.is_warm()
+    found: tuple[Device, ...] = (
+        devices() if looked else (cpu(),)
+    )  # finding a GPU needs torch, which still loads
+    if "device" not in st.session_state or st.session_state["device"] not in found:
+        st.session_state["device"] = found[0] if preset.hardware == "gpu" else found[-1]
+    st.selectbox(
+        "Hardware", found, format_func=lambda device: device.label, key="device", persist_state="session"
+    )
+    if preset.hardware == "gpu" and looked and len(found) == 1:
+        st.caption("This preset is meant for a GPU. None was found here, so it trains on the CPU, slowly.")
+    if not looked:
+        st.fragment(_look_again, run_every=1.0)()
+
+
+def _look_again() -> None:
+    if server.is_warm():
+        if len(devices()) > 1:
+            st.rerun()
+    else:
+        st.caption("Looking for a GPU …")

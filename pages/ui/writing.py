@@ -1,0 +1,70 @@
+"""A model writing, as it comes."""
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.ui import words
+from slm_core.model.sampling import Sampling
+
+if TYPE_CHECKING:
+    from slm_core.runs.checkpoint import Checkpoint
+
+_SECONDS = 1 / 15  # between two updates of the text: as smooth as one a token, at a tenth of the traffic
+
+
+def write(checkpoint: "Checkpoint", prompt: str, sampling: Sampling) -> None:
+    """Stream a text into the page and keep it, so that it still stands there when something else is clicked.
+
+    Any click ends the writing: Streamlit starts the page anew, and what was written so far is shown.
+    """
+    from slm_core.model.generate import write_text
+
+    st.session_state["written"] = written = {
+        "prompt": prompt,
+        "text": "",
+        "tokens": 0,
+        "seconds": 0.0,
+        "done": False,
+    }
+    place = st.empty()
+    place.button("Stop", icon=":material/stop:", key="stop_writing")
+    text = st.empty()
+    for _ in _in_steps(write_text(checkpoint.model, checkpoint.tokenizer, prompt, sampling), written):
+        text.markdown(_shown(written))
+    written["done"] = True
+    place.empty()
+    text.empty()
+
+
+def show_written() -> None:
+    """Draw what was written last, if anything was."""
+    written = st.session_state.get("written")
+    if written is None:
+        return
+    with st.container(border=True):
+        st.markdown(_shown(written))
+    rate = written["tokens"] / max(written["seconds"], 1e-6)
+    ended = "" if written["done"] else " Stopped early."
+    st.caption(f"{written['tokens']:,} tokens at {words.compact(rate)} tokens per second.{ended}")
+
+
+def _in_steps(pieces: Iterator[str], written: dict) -> Iterator[None]:
+    """Collect pieces into `written`, pausing for the page every _SECONDS."""
+    began = shown = time.perf_counter()
+    for piece in pieces:
+        now = time.perf_counter()
+        written["text"] += piece
+        written["tokens"] += 1
+        written["seconds"] = now - began
+        if now - shown >= _SECONDS:
+            shown = now
+            yield
+    written["tokens"] -= 1  # the last piece is only what was left of a cut character
+    yield
+
+
+def _shown(written: dict) -> str:
+    return f":gray[{words.plain(written['prompt'])}]{words.plain(written['text'])}"

@@ -1,0 +1,69 @@
+"""Every page, at its own address, in a server that nobody has visited before, by day and by night."""
+
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+PAGES = Path(__file__).resolve().parents[2] / "pages"
+PAGE_FILES = [file for file in PAGES.glob("*/*.py") if file.parent.name != "ui"]
+BACKGROUNDS = {"light": "rgb(252, 249, 242)", "dark": "rgb(17, 21, 28)"}
+
+
+def addresses(page) -> list[str]:
+    """Where the links of the navigation lead."""
+    page.wait_for_selector('[data-testid="stSidebarNavLink"]')
+    return [link.get_attribute("href") for link in page.get_by_test_id("stSidebarNavLink").all()]
+
+
+def check_frame(page, theme: str) -> None:
+    """The page has a title, a navigation, and a sidebar; nothing has gone wrong; it wears the theme."""
+    page.wait_for_selector('[data-testid="stSidebarNavLink"]')
+    page.wait_for_selector('[data-testid="stMain"] [data-testid="stHeading"]')
+    assert page.get_by_test_id("stSidebarUserContent").locator("[data-testid^=st]").count(), (
+        "app.py's sidebar is missing"
+    )
+    assert page.get_by_role("dialog").count() == 0, page.get_by_role("dialog").inner_text()
+    assert page.get_by_text("Page not found").count() == 0
+    background = page.get_by_test_id("stApp").evaluate("element => getComputedStyle(element).backgroundColor")
+    assert background == BACKGROUNDS[theme]
+
+
+def test_every_address_opens_cold(start_server, visit):
+    first = start_server()
+    start = visit(first.url)
+    check_frame(start, "light")
+    found = addresses(start)
+    visit.leave()
+    first.kill()
+    assert len(found) == len(PAGE_FILES), "each page file has one link in the navigation"
+    for address in found:
+        cold = start_server()
+        page = visit(cold.url + re.sub(r"^https?://[^/]+", "", address))
+        check_frame(page, "light")
+        check_frame(visit(page.url, theme="dark"), "dark")
+        visit.leave()
+        assert "Traceback" not in cold.log, cold.log
+        cold.kill()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_pages_fit_their_width(app_url, visit, width):
+    for address in addresses(visit(app_url)):
+        page = visit(app_url + re.sub(r"^https?://[^/]+", "", address), width=width)
+        page.wait_for_selector('[data-testid="stMain"] [data-testid="stHeading"]')
+        overhang = page.get_by_test_id("stMain").evaluate(
+            "element => element.scrollWidth - element.clientWidth"
+        )
+        assert overhang <= 0, f"{page.url} is {overhang} pixels wider than a window of {width}"
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_with_a_visitor_stops_when_asked(start_server, visit, sent):
+    server = start_server()
+    visit(server.url)
+    status = server.end(sent)
+    visit.forgive()
+    assert status in (0, 1, -signal.SIGTERM), server.log  # 1 after Ctrl-C; torch left running: -SIGABRT
+    assert "Traceback" not in server.log, server.log

@@ -1,0 +1,81 @@
+"""The Playground: empty, writing, and refusing what is no model."""
+
+import pytest
+
+from pages.ui import engine, models
+from slm_core.errors import SlmError
+from slm_core.runs.checkpoint import import_checkpoint, load_checkpoint
+from slm_core.runs.store import list_runs
+from tests.pages.test_train import button, set_small, train_to_the_end
+
+PAGE = "pages/learn/playground.py"
+
+
+@pytest.fixture
+def trained(open_app) -> str:
+    """A run with a model."""
+    return train_to_the_end(set_small(open_app()))
+
+
+def test_without_a_model_it_says_how_to_get_one(open_app):
+    app = open_app(PAGE)
+    assert "Train one" in app.info[0].value
+
+
+def test_it_writes_the_same_text_for_the_same_seed(open_app, trained):
+    texts = []
+    for _ in range(2):
+        app = open_app(PAGE)
+        app.text_area(key="prompt").set_value("On Monday").run()
+        button(app, "Write").click().run()
+        assert not app.exception and not app.error
+        written = app.session_state["written"]
+        assert written["done"] and written["prompt"] == "On Monday"
+        texts.append(written["text"])
+    assert texts[0] == texts[1] and texts[0]
+
+
+def test_a_chip_writes_at_one_click(open_app, trained):
+    app = open_app(PAGE)
+    chip = next(each for each in app.button if (each.key or "").startswith("chip-"))
+    chip.click().run()
+    assert (
+        app.session_state["written"]["prompt"]
+        == app.session_state["prompt"]
+        == chip.key.removeprefix("chip-")
+    )
+
+
+def test_markup_in_a_prompt_stays_text(open_app, trained):
+    app = open_app(PAGE)
+    app.text_area(key="prompt").set_value("<script>alert(1)</script> [x](javascript:y) $a$ :red[b]").run()
+    button(app, "Write").click().run()
+    shown = [each.value for each in app.markdown if "script" in each.value]
+    assert shown and not app.exception
+    assert all("<script>" not in each and "](" not in each and ":red[" not in each for each in shown)
+
+
+def test_a_damaged_model_is_said_and_others_can_be_chosen(open_app, trained):
+    run = list_runs(engine.scheduler().root)[0]
+    run.checkpoints["last"].write_bytes(b"not a model")
+    app = open_app(PAGE)
+    assert not app.exception and "last.safetensors" in app.error[0].value.replace("\\", "")
+    app.selectbox(key="playground_model").select_index(1).run()
+    assert not app.error and not app.exception
+
+
+def test_a_brought_file_becomes_a_model_of_its_own(open_app, trained):
+    root = engine.scheduler().root
+    content = list_runs(root)[0].checkpoints["last"].read_bytes()
+    brought = import_checkpoint(root, content, "../../from a friend.safetensors")
+    assert brought.folder.parent == root
+    theirs, ours = (
+        load_checkpoint(brought.checkpoints["last"]),
+        load_checkpoint(list_runs(root)[1].checkpoints["last"]),
+    )
+    assert all(
+        (a == b).all() for a, b in zip(theirs.model.parameters(), ours.model.parameters(), strict=True)
+    )
+    assert any(model.run.imported for model in models.available())
+    with pytest.raises(SlmError):
+        import_checkpoint(root, content[:-100], "cut.safetensors")
