@@ -139,7 +139,7 @@ class ExperimentConfig:
         step=1,
     )
     max_iters: int = knob(
-        "training", 300, "How many times the weights are updated.", unit="steps", low=1, high=200_000
+        "training", 200, "How many times the weights are updated.", unit="steps", low=1, high=200_000
     )
     warmup_iters: int = knob(
         "training",
@@ -166,7 +166,7 @@ class ExperimentConfig:
         "training", 1.0, "Longest gradient allowed; 0 switches clipping off.", low=0.0, high=100.0, step=0.1
     )
     eval_interval: int = knob(
-        "training", 25, "Steps between two measurements of the losses.", unit="steps", low=1, high=20_000
+        "training", 20, "Steps between two measurements of the losses.", unit="steps", low=1, high=20_000
     )
     seed: int = knob(
         "training", 1337, "Start of every random draw of the run.", low=0, high=2**31 - 1, step=1

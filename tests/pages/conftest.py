@@ -1,4 +1,5 @@
-"""The app without a browser: Streamlit's AppTest, each test with a runs folder and a process state of its own."""
+"""The app without a browser: Streamlit's AppTest, each test with a runs folder and a process state of its
+own."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder that the app keeps its runs in, empty at first. What the test started is stopped after it."""
+    """The folder that the app keeps its runs in, empty at first. What the test started is stopped after
+    it."""
     monkeypatch.setenv("SLM_RUNS", str(tmp_path / "runs"))
     monkeypatch.delitem(sys.modules, server._HOLDER, raising=False)
     yield tmp_path / "runs"
