@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.ui import controls, costs, engine, own_text, run_view, sidebar, words
+from pages.ui import controls, costs, engine, live_chart, own_text, run_view, sidebar, words
 from slm_core.errors import ConfigError, SlmError
 
 STATES = {
@@ -66,6 +66,7 @@ st.session_state["asked"] = (config, sidebar.chosen_device(), text) if ready els
 with button:
     st.button("Train", icon=":material/play_arrow:", type="primary", on_click=start, disabled=not ready)
 
+live_chart.preload()
 earlier = engine.trained_runs()
 if earlier:
     st.subheader("Earlier runs", anchor=False)

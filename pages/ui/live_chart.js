@@ -96,6 +96,7 @@ function draw(chart) {
 }
 
 export default async function ({ data, parentElement }) {
+  if (!data.figure) return void loadPlotly(data.plotly) // a page that will need a chart soon
   const chart = parentElement.querySelector(".live-chart")
   chart.latest = data
   chart.style.height = `${data.height}px` // the room is taken before anything is drawn, so nothing below it jumps

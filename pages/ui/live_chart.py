@@ -38,6 +38,12 @@ def live_chart(figure: dict[str, Any], *, key: str, height: int = 420, alt: str 
     _component()(key=key, height=height, data=data)
 
 
+def preload() -> None:
+    """Let the browser fetch and read plotly.js now, which takes it a second or two, and not at the first chart."""
+    if address := server.plotly_address():
+        _component()(key="preload", height=1, data={"plotly": address})
+
+
 @functools.cache  # registering a name twice logs a warning
 def _component() -> Any:
     return st.components.v2.component(

@@ -1,0 +1,71 @@
+"""Costs in closed form against what torch counts."""
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from slm_core.config import ExperimentConfig, load_presets
+from slm_core.model.budget import budget
+from slm_core.model.gpt import GPT, token_losses
+
+PRESETS = load_presets()
+PROMISED = {
+    "ULTRA_TINY": 100e3, "TINY_CPU": 500e3, "SMALL_CPU": 3e6, "MEDIUM_CPU": 5e6,
+    "LARGE_CPU": 10e6, "TINY_GPU": 500e3, "MEDIUM_GPU": 3e6, "LARGE_GPU": 50e6,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_presets_are_as_large_as_promised(name):
+    assert budget(PRESETS[name].config).parameters == pytest.approx(PROMISED[name], rel=0.15)
+
+
+@pytest.mark.parametrize("positions", ["rotary", "learned"])
+@pytest.mark.parametrize("name", PROMISED)
+def test_parameters_are_those_of_the_model(name, positions):
+    config = PRESETS[name].config.with_changes({"positions": positions})
+    model = GPT(config)  # shapes only
+    cost = budget(config)
+    assert cost.parameters == sum(weight.numel() for weight in model.parameters())
+    embeddings = [w.numel() for n, w in model.named_parameters() if "embedding" in n]
+    assert cost.embedding_parameters == sum(embeddings)
+    assert cost.checkpoint_bytes == 4 * cost.parameters
+
+
+@pytest.mark.parametrize("positions", ["rotary", "learned"])
+def test_arithmetic_is_what_torch_counts_in_a_training_step(positions):
+    config = ExperimentConfig(n_layer=3, n_embd=64, batch_size=2, positions=positions)
+    model = GPT(config, torch.Generator().manual_seed(0))
+    idx = torch.zeros((config.batch_size, config.block_size), dtype=torch.long)
+    with (
+        FlopCounterMode(display=False) as counted,
+        torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH),
+    ):
+        token_losses(model(idx), idx).mean().backward()
+    assert budget(config).flops_per_step == pytest.approx(counted.get_total_flops(), rel=0.02)
+
+
+def test_a_run_costs_its_steps():
+    config = ExperimentConfig(max_iters=70, gradient_accumulation_steps=3)
+    cost = budget(config)
+    assert cost.training_flops == 70 * cost.flops_per_step
+    assert (
+        cost.flops_per_step
+        == 3 * budget(config.with_changes({"gradient_accumulation_steps": 1})).flops_per_step
+    )
+
+
+def test_memory_is_at_least_weights_gradients_and_moments():
+    config = ExperimentConfig()
+    cost = budget(config)
+    logits_bytes = 4 * config.batch_size * config.block_size * config.vocab_size
+    assert cost.training_memory_bytes > 16 * cost.parameters + 3 * logits_bytes
+    larger = budget(config.with_changes({"batch_size": 16}))
+    assert larger.training_memory_bytes - cost.training_memory_bytes == (
+        cost.training_memory_bytes - 16 * cost.parameters
+    )
+
+
+def test_tokens_per_parameter_are_unique_tokens_over_all_parameters():
+    config = ExperimentConfig(dataset_size=1_000_000)
+    assert budget(config).tokens_per_parameter == 1_000_000 / budget(config).parameters

@@ -1,0 +1,125 @@
+"""Devices, and the probe that answers how fast a config trains here. Nothing here asserts a time."""
+
+import os
+import threading
+
+import pytest
+import torch
+
+from slm_core import hardware
+from slm_core.config import ExperimentConfig
+from slm_core.errors import RunError
+from slm_core.hardware import Speed, SpeedProbe, choose_device, cpu, devices, fastest_threads, physical_cores
+
+SMALL = ExperimentConfig(n_layer=1, n_embd=16, block_size=16, batch_size=2, vocab_size=300)
+
+
+def test_the_processor_is_always_there_and_comes_last():
+    assert devices()[-1] == cpu()
+    assert cpu().name == "cpu" and str(physical_cores()) in cpu().label
+    assert 1 <= physical_cores() <= os.cpu_count()
+
+
+def test_the_device_asked_for_is_taken_and_a_gpu_preset_takes_the_best(monkeypatch):
+    found = (hardware.Device("cuda:0", "a"), hardware.Device("cuda:1", "b"), cpu())
+    monkeypatch.setattr(hardware, "devices", lambda: found)
+    assert choose_device(None, "cpu") == "cpu"
+    assert choose_device(None, "gpu") == "cuda:0"
+    assert choose_device("cuda", "cpu") == "cuda:0"
+    assert choose_device("cuda:1", "cpu") == "cuda:1"
+    assert choose_device("cpu", "gpu") == "cpu"
+    for name in ("mps", "cuda:2", "", "gpu"):
+        with pytest.raises(RunError, match=f"no device '{name}'.*cuda:0, cuda:1, cpu"):
+            choose_device(name, "cpu")
+
+
+def test_without_a_gpu_a_gpu_preset_trains_on_the_processor(monkeypatch):
+    monkeypatch.setattr(hardware, "devices", lambda: (cpu(),))
+    assert choose_device(None, "gpu") == "cpu"
+
+
+def test_idle_threads_are_told_to_sleep_unless_the_person_said_otherwise(monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    hardware.let_idle_threads_sleep()
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    hardware.let_idle_threads_sleep()
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
+@pytest.mark.parametrize(("max_iters", "evaluations"), [(100, 5), (101, 6), (1, 2)])
+def test_a_run_takes_its_steps_and_its_measurements(max_iters, evaluations):
+    config = ExperimentConfig(max_iters=max_iters, eval_interval=25, warmup_iters=0)
+    speed = Speed(step_seconds=2.0, evaluation_seconds=1_000.0)
+    assert speed.run_seconds(config) == 2.0 * max_iters + 1_000.0 * evaluations
+
+
+def test_the_number_of_threads_is_one_or_all_and_the_one_before_is_put_back(random_state_kept):
+    before = torch.get_num_threads()
+    assert fastest_threads() in (1, physical_cores())
+    assert torch.get_num_threads() == before
+
+
+def test_large_steps_are_tried_in_part_and_scaled_up(monkeypatch, random_state_kept):
+    tried = []
+    trial = hardware._trial
+    monkeypatch.setattr(hardware, "fastest_threads", lambda: 1)
+    monkeypatch.setattr(hardware, "_trial", lambda *args: tried.append(args) or trial(SMALL, "cpu", 1))
+    monkeypatch.setattr(hardware, "_fastest", lambda work, device: work() or 1.0)
+    config = ExperimentConfig(block_size=128, batch_size=64, gradient_accumulation_steps=2)
+    speed = hardware.measure_speed(config)
+    assert tried == [(config, "cpu", 16)], "2,048 tokens are enough to know"
+    assert speed.step_seconds == 8.0, "64 × 2 sequences are eight times what was tried"
+
+
+def test_speed_is_measured_by_training(monkeypatch):
+    monkeypatch.setattr(hardware, "fastest_threads", lambda: 1)
+    speed = hardware.measure_speed(SMALL)
+    assert speed.step_seconds > 0 and speed.evaluation_seconds > 0
+
+
+@pytest.fixture
+def measured(monkeypatch) -> list[ExperimentConfig]:
+    """The configs that were measured, by a measurement that takes no time."""
+    configs = []
+
+    def measure(config: ExperimentConfig, device: str) -> Speed:
+        configs.append(config)
+        if config.n_layer == 13:
+            raise MemoryError
+        return Speed(1.0, 2.0)
+
+    monkeypatch.setattr(hardware, "measure_speed", measure)
+    return configs
+
+
+def test_the_probe_answers_later_and_remembers(measured, until):
+    probe = SpeedProbe(busy=lambda: False)
+    until(lambda: probe.ask(SMALL, "cpu") == (True, Speed(1.0, 2.0)))
+    other = SMALL.with_changes({"seed": 5, "max_iters": 9_000, "learning_rate": 0.01, "corpus": "tales"})
+    assert probe.ask(other, "cpu") == (True, Speed(1.0, 2.0)), "these settings do not change the speed"
+    assert len(measured) == 1
+
+
+@pytest.mark.parametrize("change", [{"n_layer": 2}, {"n_embd": 32}, {"batch_size": 3}, {"dropout": 0.1}])
+def test_the_probe_measures_anew_what_changes_the_speed(measured, until, change):
+    probe = SpeedProbe(busy=lambda: False)
+    for config in (SMALL, SMALL.with_changes(change)):
+        until(lambda config=config: probe.ask(config, "cpu")[0])
+    assert len(measured) == 2
+
+
+def test_the_probe_does_not_measure_beside_a_run(measured, until):
+    busy = threading.Event()
+    busy.set()
+    probe = SpeedProbe(busy=busy.is_set)
+    assert [probe.ask(SMALL, "cpu") for _ in range(3)] == [(False, None)] * 3
+    assert measured == []
+    busy.clear()
+    until(lambda: probe.ask(SMALL, "cpu")[0])
+
+
+def test_what_does_not_fit_into_memory_has_no_answer_but_a_final_one(measured, until):
+    probe, large = SpeedProbe(busy=lambda: False), SMALL.with_changes({"n_layer": 13})
+    until(lambda: probe.ask(large, "cpu")[0])
+    assert probe.ask(large, "cpu") == (True, None)

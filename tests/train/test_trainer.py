@@ -1,0 +1,328 @@
+"""The training loop: the order of events, what changes a run and what must not, and what it learns."""
+
+import itertools
+import math
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from slm_core.config import ExperimentConfig, load_presets
+from slm_core.errors import CheckpointError, CorpusError
+from slm_core.text.corpus import prepare
+from slm_core.train import evaluate
+from slm_core.train.events import (
+    EvalDone,
+    Event,
+    Notice,
+    RunFinished,
+    RunStarted,
+    SampleDrawn,
+    StepDone,
+    Working,
+)
+from slm_core.train.trainer import Trainer
+
+LETTERS = {
+    RunStarted: "S",
+    Notice: "n",
+    Working: "w",
+    StepDone: "t",
+    EvalDone: "e",
+    SampleDrawn: "s",
+    RunFinished: "F",
+}
+
+
+def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+    return {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def of_kind(events: list[Event], kind: type) -> list:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def without_clock(event: Event) -> Event:
+    """The event with its times set to zero."""
+    times = ("tokens_per_second", "elapsed_seconds", "remaining_seconds")
+    return replace(event, **{name: 0.0 for name in times if hasattr(event, name)})
+
+
+def test_events_come_in_the_order_that_was_promised(tiny_config, tiny_dataset):
+    events = list(Trainer(tiny_config, replace(tiny_dataset, notices=("one", "two"))).events())
+    letters = "".join(LETTERS[type(event)] for event in events)
+    measuring = "w+ess"  # both losses, then a sample for each side
+    assert re.fullmatch(f"Snn{measuring}(wt){{3}}{measuring}(wt){{3}}{measuring}F", letters), letters
+    assert [event.step for event in of_kind(events, StepDone)] == [1, 2, 3, 4, 5, 6]
+    assert [event.step for event in of_kind(events, EvalDone)] == [0, 3, 6]
+    assert [event.source for event in of_kind(events, SampleDrawn)] == ["training", "validation"] * 3
+    assert events[-1].reason == "finished"
+
+
+@pytest.mark.parametrize(
+    ("max_iters", "eval_interval", "measured"), [(5, 2, [0, 2, 4, 5]), (4, 9, [0, 4]), (1, 1, [0, 1])]
+)
+def test_losses_are_measured_first_last_and_in_between(
+    tiny_config, tiny_dataset, max_iters, eval_interval, measured
+):
+    changes = {"max_iters": max_iters, "eval_interval": eval_interval, "warmup_iters": 0}
+    events = list(Trainer(tiny_config.with_changes(changes), tiny_dataset).events())
+    assert [event.step for event in of_kind(events, EvalDone)] == measured
+
+
+def test_the_beginning_says_what_is_trained_on_what(tiny_config, tiny_dataset):
+    trainer = Trainer(tiny_config, tiny_dataset)
+    started = next(trainer.events())
+    assert started.parameters == sum(weight.numel() for weight in trainer.model.parameters())
+    assert started.train_tokens == len(tiny_dataset.train) == 1_000
+    assert started.loss_at_chance == math.log(tiny_dataset.tokenizer.vocab_size)
+    assert (started.step, started.max_iters, started.device) == (0, 6, "cpu")
+
+
+def test_the_first_losses_are_those_of_guessing(tiny_config, tiny_dataset):
+    events = list(Trainer(tiny_config, tiny_dataset).events())
+    first, chance = of_kind(events, EvalDone)[0], math.log(tiny_dataset.tokenizer.vocab_size)
+    assert first.train_loss == pytest.approx(chance, abs=0.1)
+    assert first.validation_loss == pytest.approx(chance, abs=0.1)
+    assert of_kind(events, StepDone)[0].loss == pytest.approx(chance, abs=0.1)
+
+
+def test_the_best_is_the_lowest_validation_loss(tiny_config, tiny_dataset):
+    changes = {"max_iters": 40, "eval_interval": 2, "learning_rate": 0.05, "dropout": 0.0}
+    events = list(Trainer(tiny_config.with_changes(changes), tiny_dataset).events())
+    measured = of_kind(events, EvalDone)
+    lowest = np.minimum.accumulate([event.validation_loss for event in measured])
+    assert [event.is_best for event in measured] == [True, *(np.diff(lowest) < 0)]
+    assert not all(event.is_best for event in measured), "the law needs a loss that rises once"
+    assert events[-1].best_validation_loss == lowest[-1]
+    assert events[-1].best_step == next(e.step for e in measured if e.validation_loss == lowest[-1])
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(
+    tiny_config, tiny_dataset, random_state_kept
+):
+    trainers = [Trainer(tiny_config.with_changes({"seed": seed}), tiny_dataset) for seed in (1, 1, 2)]
+    runs = [list(map(without_clock, trainer.events())) for trainer in trainers]
+    assert runs[0] == runs[1]
+    assert same(weights(trainers[0]), weights(trainers[1]))
+    assert not same(weights(trainers[0]), weights(trainers[2]))
+
+
+def test_whatever_others_draw_from_the_global_generators_a_run_stays_the_same(tiny_config, tiny_dataset):
+    alone = Trainer(tiny_config, tiny_dataset)
+    list(alone.events())
+    disturbed = Trainer(tiny_config, tiny_dataset)
+    for _ in disturbed.events():
+        torch.rand(3)
+    assert same(weights(alone), weights(disturbed))
+
+
+def test_two_runs_in_turns_are_each_as_alone(tiny_config, tiny_dataset):
+    configs = [tiny_config, tiny_config.with_changes({"seed": 5, "dropout": 0.3})]
+    alone, together = ([Trainer(config, tiny_dataset) for config in configs] for _ in range(2))
+    expected = [list(map(without_clock, trainer.events())) for trainer in alone]
+    turns = itertools.zip_longest(*(trainer.events() for trainer in together))
+    seen = [[without_clock(event) for event in run if event] for run in zip(*turns, strict=True)]
+    assert seen == expected
+    for first, second in zip(alone, together, strict=True):
+        assert same(weights(first), weights(second))
+
+
+def test_measuring_and_sampling_do_not_change_what_is_learned(tiny_config, tiny_dataset):
+    ends = []
+    for interval in (1, 2, 100):
+        trainer = Trainer(tiny_config.with_changes({"eval_interval": interval}), tiny_dataset)
+        list(trainer.events())
+        ends.append(weights(trainer))
+    assert same(ends[0], ends[1]) and same(ends[0], ends[2])
+
+
+@pytest.mark.parametrize(
+    "setting", ["dropout", "weight_decay", "grad_clip", "beta2", "batch_size", "warmup_iters"]
+)
+def test_every_setting_of_learning_takes_effect(tiny_config, tiny_dataset, setting):
+    other = {
+        "dropout": 0.0,
+        "weight_decay": 1.0,
+        "grad_clip": 0.01,
+        "beta2": 0.5,
+        "batch_size": 5,
+        "warmup_iters": 0,
+    }
+    ends = []
+    for config in (tiny_config, tiny_config.with_changes({setting: other[setting]})):
+        trainer = Trainer(config, tiny_dataset)
+        list(trainer.events())
+        ends.append(weights(trainer))
+    assert not same(*ends)
+
+
+def test_every_step_drops_other_activations(tiny_config, tiny_dataset):
+    trainer = Trainer(tiny_config, tiny_dataset)
+    seeds = [
+        {dropout.generator.initial_seed() for dropout in trainer._dropouts}
+        for event in trainer.events()
+        if isinstance(event, StepDone)
+    ]
+    assert all(len(each) == 1 for each in seeds) and len(set.union(*seeds)) == 6
+
+
+@pytest.mark.parametrize("passes", [2, 4])
+def test_accumulated_small_batches_are_one_large_batch(tiny_config, tiny_dataset, passes):
+    both = []
+    for batch_size, accumulated in ((8, 1), (8 // passes, passes)):
+        changes = {"batch_size": batch_size, "gradient_accumulation_steps": accumulated, "dropout": 0.0}
+        trainer = Trainer(tiny_config.with_changes(changes), tiny_dataset)
+        steps = of_kind(list(trainer.events()), StepDone)
+        both.append([(step.loss, step.grad_norm) for step in steps])
+    np.testing.assert_allclose(both[0], both[1], rtol=1e-4)
+
+
+def test_the_gradient_is_clipped_after_it_is_measured(tiny_config, tiny_dataset):
+    config = tiny_config.with_changes({"grad_clip": 0.01, "max_iters": 2})
+    trainer, norms = Trainer(config, tiny_dataset), []
+    step = trainer.optimizer.step
+
+    def watched() -> None:
+        norms.append(math.sqrt(sum(float(w.grad.square().sum()) for w in trainer.model.parameters())))
+        step()
+
+    trainer.optimizer.step = watched
+    told = [event.grad_norm for event in trainer.events() if isinstance(event, StepDone)]
+    assert norms == pytest.approx([0.01, 0.01], rel=1e-3)
+    assert min(told) > 0.1
+
+
+def test_the_learning_rate_told_is_the_one_used(tiny_config, tiny_dataset):
+    trainer = Trainer(tiny_config, tiny_dataset)
+    for event in trainer.events():
+        if isinstance(event, StepDone):
+            assert [group["lr"] for group in trainer.optimizer.param_groups] == [event.learning_rate] * 2
+    assert event.step == 6
+
+
+@pytest.mark.parametrize("planted", [math.inf, math.nan])
+def test_a_loss_that_is_not_finite_ends_the_run_before_the_update(tiny_config, tiny_dataset, planted):
+    trainer = Trainer(tiny_config, tiny_dataset)
+    events = trainer.events()
+    seen = list(itertools.takewhile(lambda event: getattr(event, "step", 0) < 2, events))
+    before = weights(trainer)
+    backward = trainer._backward
+    trainer._backward = lambda random: backward(random) * 0 + planted
+    seen = list(events)
+    assert LETTERS[type(seen[-1])] == "F" and seen[-1].reason == "diverged" and seen[-1].step == 2
+    assert not of_kind(seen, StepDone)
+    assert "learning_rate of 0.001" in seen[-1].text
+    assert same(before, weights(trainer))
+    assert all(weight.isfinite().all() for weight in weights(trainer).values())
+
+
+def test_a_gradient_that_is_not_finite_ends_the_run_before_the_update(tiny_config, tiny_dataset):
+    trainer = Trainer(tiny_config.with_changes({"grad_clip": 0.0}), tiny_dataset)
+    trainer.model.norm.weight.register_hook(lambda gradient: gradient * math.nan)
+    before = weights(trainer)
+    ended = list(trainer.events())[-1]
+    assert (ended.reason, ended.step) == ("diverged", 0)
+    assert same(before, weights(trainer))
+
+
+def test_weights_that_are_not_finite_end_the_run_when_measured(tiny_config, tiny_dataset):
+    trainer = Trainer(tiny_config, tiny_dataset)
+    trainer.model.norm.weight.data[0] = math.inf
+    events = list(trainer.events())
+    assert events[-1].reason == "diverged" and not of_kind(events, EvalDone)
+
+
+def test_a_state_put_back_goes_on_as_if_nothing_had_been(tiny_config, tiny_dataset):
+    whole = Trainer(tiny_config, tiny_dataset)
+    expected = list(map(without_clock, whole.events()))
+    for stop in range(len(expected)):
+        first, second = (
+            Trainer(tiny_config, tiny_dataset),
+            Trainer(tiny_config.with_changes({}), tiny_dataset),
+        )
+        before = list(map(without_clock, itertools.islice(first.events(), stop)))
+        tensors, progress = first.state()
+        second.restore({name: tensor.clone() for name, tensor in tensors.items()}, progress)
+        after = list(map(without_clock, second.events()))
+        assert same(weights(whole), weights(second)), f"stopped after {stop} events"
+        kept = (StepDone, EvalDone, SampleDrawn)
+        history = [event for event in before + after if isinstance(event, kept)]
+        assert history == [event for event in expected if isinstance(event, kept)], (
+            f"stopped after {stop} events"
+        )
+        assert after[-1] == expected[-1]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda tensors, progress: tensors.pop("model.norm.weight"),
+        lambda tensors, progress: tensors.update({"model.embedding.weight": torch.zeros(3, 3)}),
+        lambda tensors, progress: tensors.update({"model.embedding.weight": torch.zeros(16)}),
+        lambda tensors, progress: tensors.update({"optimizer.exp_avg.norm.weight": torch.zeros(1)}),
+        lambda tensors, progress: progress.update({"mood": 1}),
+    ],
+    ids=["missing", "wrong shape", "a shape that would spread", "wrong moment", "unknown progress"],
+)
+def test_a_state_of_another_model_is_refused(tiny_config, tiny_dataset, damage):
+    trainer = Trainer(tiny_config, tiny_dataset)
+    list(itertools.islice(trainer.events(), 10))
+    tensors, progress = trainer.state()
+    damage(tensors, progress)
+    with pytest.raises(CheckpointError, match="does not fit"):
+        Trainer(tiny_config, tiny_dataset).restore(tensors, progress)
+
+
+def test_samples_begin_a_text_of_their_side(tiny_config, tiny_dataset):
+    samples = of_kind(list(Trainer(tiny_config, tiny_dataset).events()), SampleDrawn)
+    tokenizer = tiny_dataset.tokenizer
+    for sample in samples:
+        ids = tiny_dataset.train if sample.source == "training" else tiny_dataset.validation
+        assert sample.prompt and tokenizer.decode(ids).strip().startswith(sample.prompt)
+    assert len({sample.prompt for sample in samples}) == 2
+
+
+def test_between_two_events_the_trainer_is_at_rest(tiny_config, tiny_dataset):
+    trainer = Trainer(tiny_config, tiny_dataset)
+    for _ in trainer.events():
+        assert trainer.model.training and torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+
+
+def test_too_little_validation_text_is_refused(tiny_config, tiny_dataset):
+    with pytest.raises(CorpusError, match="at least 20"):
+        Trainer(tiny_config, replace(tiny_dataset, validation=tiny_dataset.validation[:10]))
+
+
+def test_a_text_that_fits_into_the_model_is_learned_by_heart(monkeypatch):
+    monkeypatch.setattr(evaluate, "MOST_TOKENS", 2_560)
+    config = ExperimentConfig(
+        corpus="tales", dataset_size=200, vocab_size=512, n_embd=64, block_size=64,
+        max_iters=160, eval_interval=20, learning_rate=1e-2,
+    )  # fmt: skip
+    measured = of_kind(list(Trainer(config, prepare(config)).events()), EvalDone)
+    assert measured[-1].train_loss < 0.1
+    best = min(event.validation_loss for event in measured)
+    assert measured[-1].validation_loss > best + 3 * measured[-1].validation_standard_error
+    assert measured[-1].validation_loss > measured[-1].train_loss + 1
+
+
+@pytest.mark.parametrize("name", list(load_presets()))
+def test_every_preset_takes_its_first_steps(name, monkeypatch):
+    monkeypatch.setattr(evaluate, "MOST_TOKENS", 640)
+    config = load_presets()[name].config
+    changes = {"batch_size": 1, "block_size": 32, "max_iters": 2, "warmup_iters": 0, "eval_interval": 2}
+    config = config.with_changes({**changes, "dataset_size": min(config.dataset_size, 2_000)})
+    trainer = Trainer(config, prepare(config))
+    steps = of_kind(
+        list(itertools.takewhile(lambda event: getattr(event, "step", 0) < 2, trainer.events())), StepDone
+    )
+    assert steps[0].loss == pytest.approx(math.log(trainer.config.vocab_size), abs=0.5)
+    assert trainer.progress.step == 2
+    assert all(weight.isfinite().all() for weight in weights(trainer).values())
