@@ -20,6 +20,10 @@ def frame() -> None:
                 st.Page("pages/learn/train.py", title="Train", default=True),
                 st.Page("pages/learn/playground.py", title="Playground"),
             ],
+            "Text": [
+                st.Page("pages/text/data.py", title="Data"),
+                st.Page("pages/text/tokenizer.py", title="Tokenizer"),
+            ],
         }
     )
     st.set_page_config(page_title=f"{page.title} · {TITLE}", page_icon="🌱", layout="wide")

@@ -2,9 +2,9 @@
 
     python benchmarks/watching.py --rounds 5
 
-Each round trains the same config twice, once with nobody looking and once with Chromium showing the live page,
-in an order that alternates. Printed: the ratio of the training throughputs (watched to unwatched), its spread.
-Needs what requirements-dev.txt installs, and a Chromium.
+Each round trains the same config twice, once with nobody looking and once with Chromium showing the live
+page, in an order that alternates. Printed: the ratio of the training throughputs (watched to unwatched), its
+spread. Needs what requirements-dev.txt installs, and a Chromium.
 """
 
 import argparse
@@ -85,7 +85,8 @@ def start_server(folder: Path) -> tuple[subprocess.Popen, str]:
 
 
 def once(page: Page, url: str, preset: str, runs: Path, watched: bool) -> float:
-    """Trains one run to its end; gives its tokens per second of wall time, evaluations and samples included."""
+    """Trains one run to its end; gives its tokens per second of wall time, evaluations and samples
+    included."""
     page.goto(f"{url}/?preset={preset}")
     page.get_by_test_id("stMain").get_by_role("button", name="Train", exact=True).click()
     page.wait_for_selector(CHART_POINT, timeout=60_000)

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from tqdm import tqdm
@@ -11,7 +12,17 @@ from slm_core.config import KNOBS, ExperimentConfig, load_preset, load_presets, 
 from slm_core.errors import RunError, SlmError
 from slm_core.hardware import choose_device, fastest_threads, let_idle_threads_sleep
 from slm_core.runs.store import Run, create_run, open_run, runs_folder
-from slm_core.text.corpus import LARGEST_TEXT_BYTES, read_text, split_text
+from slm_core.text.corpus import split_text
+from slm_core.text.download import fetch, kept_bytes
+from slm_core.text.library import (
+    LIBRARY,
+    corpora_folder,
+    entry_called,
+    file_of,
+    present_bytes,
+    read,
+    read_path,
+)
 from slm_core.train.events import EvalDone, Event, Notice, RunFinished, SampleDrawn, StepDone
 
 
@@ -41,7 +52,14 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--preset", default="TINY_CPU", help="starting point (default TINY_CPU); see `presets`"
     )
-    train.add_argument("--text", type=Path, metavar="FILE", help="train on your own .txt or .md file (UTF-8)")
+    reads = train.add_mutually_exclusive_group()
+    reads.add_argument(
+        "--text",
+        type=Path,
+        metavar="PATH",
+        help="train on your own .txt or .md file (UTF-8), or a folder of them, each file a document",
+    )
+    reads.add_argument("--corpus", metavar="NAME", help="train on a fetched text; see `corpora`")
     train.add_argument(
         "--set",
         nargs="+",
@@ -68,6 +86,14 @@ def _parser() -> argparse.ArgumentParser:
         "--top-p", type=float, default=1.0, help="draw from the likeliest that make up p; 1: from all"
     )
     generate.add_argument("--seed", type=int, default=0)
+
+    corpora = commands.add_parser("corpora", help="list the real texts that can be fetched, or fetch one")
+    corpora.set_defaults(command=_corpora)
+    verbs = corpora.add_subparsers(metavar="fetch")
+    fetching = verbs.add_parser("fetch", help="fetch one over the network; a second try goes on where it was")
+    fetching.set_defaults(command=_fetch)
+    fetching.add_argument("name", help="a name from the list")
+    fetching.add_argument("--megabytes", type=float, help="fetch at most this much of it, from its beginning")
 
     presets = commands.add_parser("presets", help="list the presets and all settings")
     presets.set_defaults(command=_presets)
@@ -106,15 +132,13 @@ def _new_run(parsed: argparse.Namespace, root: Path) -> Run:
     preset = load_preset(parsed.preset)
     changes = dict(map(parse_setting, parsed.settings))
     text = None
-    if parsed.text:
+    if parsed.text or parsed.corpus:
         changes["corpus"] = "own"
-        if parsed.text.stat().st_size > LARGEST_TEXT_BYTES:  # before it is read into memory
-            read_text(b" " * (LARGEST_TEXT_BYTES + 1), parsed.text.name)
-        text = read_text(parsed.text.read_bytes(), parsed.text.name)
+        text = read_path(parsed.text) if parsed.text else read(entry_called(parsed.corpus), corpora_folder())
         split_text(text)  # refuses what cannot be trained on, before a folder is made
     config: ExperimentConfig = preset.config.with_changes(changes)
     if config.corpus == "own" and text is None:
-        raise SlmError("corpus=own needs a text. Add --text FILE.")
+        raise SlmError("corpus=own needs a text. Add --text PATH, or --corpus NAME for a fetched one.")
     device = choose_device(parsed.device, preset.hardware)
     run = create_run(root, config, name=parsed.name or preset.name, device=device, threads=fastest_threads())
     if text is not None:
@@ -157,6 +181,35 @@ def _generate(parsed: argparse.Namespace) -> int:
         print(piece, end="", flush=True)
     print()
     return 0
+
+
+def _corpora(parsed: argparse.Namespace) -> int:
+    folder = corpora_folder()
+    for entry in LIBRARY.values():
+        here, kept = present_bytes(entry, folder), kept_bytes(entry, folder)
+        state = f"{_megabytes(kept)} of it here" if kept else "not here"
+        state = f"here, {_megabytes(here)}" if here else state
+        print(f"{entry.name:<18} {_megabytes(entry.fetched_bytes):>7}  {entry.licence:<16}  {state}")
+        print(f"{'':<18} {entry.about}")
+    print(f"\nFetched texts are kept in {folder}; set SLM_CORPORA to change that.")
+    return 0
+
+
+def _fetch(parsed: argparse.Namespace) -> int:
+    entry, folder = entry_called(parsed.name), corpora_folder()
+    most = None if parsed.megabytes is None else parsed.megabytes * 1e6
+    steps = fetch(entry, folder, most_bytes=most)
+    with closing(steps), tqdm(unit="B", unit_scale=True, dynamic_ncols=True, desc=entry.name) as bar:
+        for step in steps:
+            bar.total = step.total_bytes
+            bar.update(step.received_bytes - bar.n)
+    print(f"{entry.title} is in {file_of(entry, folder)}. Licence: {entry.licence}.")
+    print(f"Train on it with: python -m slm_core train --corpus {entry.name}")
+    return 0
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"
 
 
 def _presets(parsed: argparse.Namespace) -> int:

@@ -15,6 +15,8 @@ import yaml
 from slm_core.errors import ConfigError
 
 PRESETS_FILE = Path(__file__).resolve().parent.parent / "presets.yaml"
+SMALLEST_BPE = 257  # 256 bytes and the end mark
+LARGEST_VOCABULARY = 65_535  # ids are stored in 16 bits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +84,9 @@ class ExperimentConfig:
     corpus: str = knob(
         "data",
         "stories",
-        "What is read: short tales, full stories, or your own text.",
-        choices=("tales", "stories", "own"),
+        "What is read: short tales, full stories, your own text, or stories repeated before they are split, "
+        "an exhibit of how validation text leaks into training.",
+        choices=("tales", "stories", "own", "repeated"),
     )
     dataset_size: int = knob(
         "data",
@@ -93,8 +96,20 @@ class ExperimentConfig:
         low=50,
         high=500_000_000,
     )
+    tokenizer: str = knob(
+        "data",
+        "bpe",
+        "What a token is: a byte, a character, a frequent piece of the training text (bpe), or a piece from "
+        "GPT-2's list.",
+        choices=("bpe", "bytes", "characters", "gpt2"),
+    )
     vocab_size: int = knob(
-        "data", 1024, "How many different tokens the tokenizer may use.", unit="tokens", low=257, high=16_384
+        "data",
+        1024,
+        "How many different tokens bpe may make; the other tokenizers have sizes of their own.",
+        unit="tokens",
+        low=3,
+        high=LARGEST_VOCABULARY,
     )
 
     # What the model is
@@ -192,6 +207,11 @@ class ExperimentConfig:
                 f"n_embd / n_head is {self.n_embd // self.n_head}; rotary positions turn pairs, so it must "
                 "be even. "
                 "Change n_head, or take learned positions."
+            )
+        if self.tokenizer == "bpe" and self.vocab_size < SMALLEST_BPE:
+            found.append(
+                f"vocab_size is {self.vocab_size} and tokenizer is bpe, which starts from 256 bytes and the "
+                f"end mark. Raise vocab_size to at least {SMALLEST_BPE}, or take another tokenizer."
             )
         if self.min_lr > self.learning_rate:
             found.append(

@@ -19,6 +19,10 @@ class TokenizerError(SlmError):
     """A tokenizer that cannot be built or read."""
 
 
+class VocabularyError(TokenizerError):
+    """GPT-2's vocabulary is not on this machine, or cannot be fetched. Says how to get it."""
+
+
 class CheckpointError(SlmError):
     """A model file that is damaged, foreign or does not fit."""
 

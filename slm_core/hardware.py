@@ -113,7 +113,7 @@ def measure_speed(config: ExperimentConfig, device: str = "cpu") -> Speed:
     """
     import torch
 
-    from slm_core.train.evaluate import MOST_TOKENS
+    from slm_core.text.spans import MOST_TOKENS
 
     torch.set_num_threads(fastest_threads())
     batch = max(1, min(config.batch_size, _TRIAL_TOKENS // config.block_size))

@@ -40,6 +40,7 @@ TORCH_FREE = [
     "slm_core.runs.store",
     "slm_core.runs.scheduler",
     "slm_core.study.commentary",
+    "slm_core.study.vocabulary",
     "slm_core.figures",
     "slm_core.cli",
     *(name for name in MODULES if name.startswith("slm_core.text.")),

@@ -143,7 +143,7 @@ BAD_TEXTS = {
         ("train --device tpu", "no device 'tpu'"),
         ("train --device cuda:99", "Found: "),
         ("train --text nowhere.txt", "nowhere.txt"),
-        ("train --text .", "cannot be used"),
+        ("train --text .", "binary.txt is not a text file"),
         *((f"train --text {name}", "at least 2,000" if name[0] in "wsr" else name) for name in BAD_TEXTS),
         ("train --resume ../x", "no run's id"),
         ("train --resume 20260101-000000-a-abcdef", "There is no run"),

@@ -68,6 +68,7 @@ def test_all_problems_are_told_at_once():
         ({"min_lr": 0.5}, ["min_lr", "learning_rate"]),
         ({"warmup_iters": 301}, ["warmup_iters", "max_iters"]),
         ({"dataset_size": 128}, ["dataset_size", "block_size"]),
+        ({"vocab_size": 256}, ["vocab_size is 256", "bpe", "257"]),
     ],
 )
 def test_settings_that_do_not_fit_together_are_refused(changes, words):
@@ -188,3 +189,8 @@ def test_a_bad_presets_file_is_refused_with_what_is_wrong(tmp_path, content, ans
 def test_a_missing_presets_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
         load_presets(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize("tokenizer", ["bytes", "characters", "gpt2"])
+def test_only_bpe_needs_room_for_its_bytes(tokenizer):
+    assert ExperimentConfig(tokenizer=tokenizer, vocab_size=3).vocab_size == 3

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slm_core.figures import MOST_POINTS, loss_figure, thinned
+from slm_core.figures import MOST_POINTS, length_figure, loss_figure, thinned, vocabulary_figure
 
 GIVEN = {
     "batch_losses": {1: 3.0, 2: 2.5, 3: 2.0, 4: 1.5},
     "steps": [0, 2, 4],
     "train_losses": [3.2, 2.0, 1.0],
     "validation_losses": [3.3, 2.4, 2.9],
-    "loss_at_chance": 3.1,
+    "references": {"guessing blindly": 3.1},
     "max_iters": 10,
 }
 
@@ -43,6 +43,15 @@ def test_chance_is_a_line_across_and_everything_is_in_view():
     assert layout["yaxis"]["range"][0] == 0 and layout["yaxis"]["range"][1] > 3.3
 
 
+def test_on_a_logarithmic_axis_lines_and_labels_stand_at_the_same_height():
+    given = {**GIVEN, "references": {"low": 2.0, "high": 1000.0}}
+    layout = loss_figure(**given, logarithmic=True)["layout"]
+    for shape, label in zip(layout["shapes"], layout["annotations"], strict=True):
+        assert 10 ** label["y"] == pytest.approx(shape["y0"])
+    low, high = layout["yaxis"]["range"]
+    assert 10**low < 1.0 and 10**high > 1000
+
+
 def test_before_the_first_number_there_is_an_empty_chart():
     nothing = {"batch_losses": {}, "steps": [], "train_losses": [], "validation_losses": []}
     drawn = lines(loss_figure(**{**GIVEN, **nothing}))
@@ -66,3 +75,41 @@ def test_thinning_keeps_the_ends_the_order_and_a_screenful(count):
     if count:
         assert (kept[0], kept[-1]) == (items[0], items[-1])
         assert max((b - a for a, b in pairwise(kept)), default=0) <= 3 * (count / 399 + 1)
+
+
+def test_the_vocabulary_figure_draws_each_point_above_and_below():
+    groups = {
+        "made": [("257 tokens", 257, 5.5, 0.1), ("1,024 tokens", 1_024, 1.5, 0.25)],
+        "old": [("o", 50_257, 1, 0.9)],
+    }
+    figure = vocabulary_figure(groups, chosen=1_000)
+    drawn = [(line["name"], line["x"], line["y"], line.get("yaxis", "y")) for line in figure["data"]]
+    assert drawn == [
+        ("made", [257, 1_024], [5.5, 1.5], "y"),
+        ("made", [257, 1_024], [0.1, 0.25], "y2"),
+        ("old", [50_257], [1], "y"),
+        ("old", [50_257], [0.9], "y2"),
+    ]
+    (label,), (line,) = figure["layout"]["annotations"], figure["layout"]["shapes"]
+    assert "1,000" in label["text"] and label["x"] == 3.0 and line["x0"] == line["x1"] == 1_000
+    assert go.Figure(figure) and json.loads(json.dumps(figure, allow_nan=False)).keys() == figure.keys()
+    assert "shapes" not in vocabulary_figure(groups)["layout"]
+
+
+@pytest.mark.parametrize(("block_size", "lines_drawn"), [(15, 1), (30, 0)])
+def test_lengths_are_bars_between_their_edges_with_block_size_where_it_lies(block_size, lines_drawn):
+    figure = length_figure(
+        edges=[0, 10, 20, 30],
+        train_shares=[0.2, 0.5, 0.3],
+        validation_shares=[0.0, 1.0, 0.0],
+        block_size=block_size,
+        longer=True,
+    )
+    assert lines(figure) == {
+        "trained on": [(5, 0.2), (15, 0.5), (25, 0.3)],
+        "held out": [(5, 0.0), (15, 1.0), (25, 0.0)],
+    }
+    assert figure["data"][0]["customdata"] == ["0–9", "10–19", "20 or more"]
+    shapes = figure["layout"].get("shapes", [])
+    assert [shape["x0"] for shape in shapes] == [block_size] * lines_drawn
+    go.Figure(json.loads(json.dumps(figure)))

@@ -53,7 +53,7 @@ text, config = None, None
 if controls.value("corpus") == "own":
     text = own_text.draw()
 try:
-    config = controls.draw()
+    config = controls.draw(text)
 except ConfigError as error:
     with summary:
         st.error(words.plain(str(error)))

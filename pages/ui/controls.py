@@ -1,19 +1,34 @@
 """Sliders for every setting, drawn from the config's own metadata."""
 
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
 
 from pages.ui import words
-from slm_core.config import KNOBS, ExperimentConfig, Knob, config_from_dict
+from slm_core.config import KNOBS, SMALLEST_BPE, ExperimentConfig, Knob, config_from_dict
+from slm_core.text.corpus import split_text
+from slm_core.text.gpt2 import gpt2_state
+from slm_core.text.tokenizer import make_tokenizer
 
 _TITLES = {"data": "What it reads", "model": "What it is", "training": "How it learns"}
 _FIRST = {  # the settings a lesson turns; the others wait behind "more"
-    "data": ("corpus", "dataset_size", "vocab_size"),
+    "data": ("corpus", "dataset_size", "tokenizer", "vocab_size"),
     "model": ("n_layer", "n_embd", "block_size"),
     "training": ("max_iters", "learning_rate", "batch_size"),
 }
-_CORPORA = {"tales": "Short tales", "stories": "Stories", "own": "Your own text"}
+_CORPORA = {
+    "tales": "Short tales",
+    "stories": "Stories",
+    "own": "Your own text",
+    "repeated": "Exhibit: repeat, then split",
+}
+_TOKENIZERS = {
+    "bpe": "BPE: frequent pieces",
+    "bytes": "Bytes",
+    "characters": "Characters",
+    "gpt2": "GPT-2's pieces",
+}
 
 
 def offer(config: ExperimentConfig) -> None:
@@ -33,20 +48,35 @@ def value(name: str) -> Any:
     return st.session_state[_key(name)]
 
 
-def draw() -> ExperimentConfig:
-    """Draw the controls in three columns and give the config they make. Raises ConfigError if it is
-    impossible."""
+def set_one(name: str, to: Any) -> None:
+    """Set one control. Only where none is drawn, or in a callback."""
+    st.session_state[_key(name)] = to
+
+
+def corpus_title(name: str) -> str:
+    """What people call a corpus."""
+    return _CORPORA[name]
+
+
+def draw(text: str | None = None) -> ExperimentConfig:
+    """Draw the controls in three columns and give the config they make; `text` is the visitor's own, if there
+    is one. Raises ConfigError if the config is impossible."""
+    changes = {}
     for column, group in zip(st.columns(3, gap="large"), _TITLES, strict=True):
         with column:
             st.subheader(_TITLES[group], anchor=False)
             for name in _FIRST[group]:
-                control(KNOBS[name], _key(name))
+                if name == "vocab_size" and value("tokenizer") != "bpe":
+                    changes[name] = _size_made(value("tokenizer"), text)
+                    st.markdown(f"vocab_size: **{changes[name]:,} tokens**, as many as this tokenizer has.")
+                else:
+                    control(KNOBS[name], _key(name))
             rest = [knob for knob in KNOBS.values() if knob.group == group and knob.name not in _FIRST[group]]
             if rest:
                 with st.expander("More settings"):
                     for knob in rest:
                         control(knob, _key(knob.name))
-    return config_from_dict({name: value(name) for name in KNOBS})
+    return config_from_dict({name: value(name) for name in KNOBS} | changes)
 
 
 def control(knob: Knob, key: str) -> Any:
@@ -55,6 +85,11 @@ def control(knob: Knob, key: str) -> Any:
     shared = {"key": key, "help": knob.help, "persist_state": "session"}
     if knob.name == "corpus":
         return st.selectbox("text", knob.choices, format_func=_CORPORA.get, **shared)
+    if knob.name == "tokenizer":
+        return _tokenizer(knob, shared)
+    if knob.name == "vocab_size":
+        knob = replace(knob, low=SMALLEST_BPE)  # it is only drawn for bpe
+        st.session_state[key] = max(st.session_state[key], SMALLEST_BPE)
     if knob.choices:
         return st.selectbox(knob.label, knob.choices, **shared)
     number = int if isinstance(knob.default, int) else float
@@ -65,6 +100,24 @@ def control(knob: Knob, key: str) -> Any:
         return st.slider(knob.label, low, high, step=step, format=None if number is int else "%.3g", **shared)
     options = sorted({*_round_numbers(knob), st.session_state[key]})
     return st.select_slider(knob.label, options, format_func=_short, **shared)
+
+
+def _tokenizer(knob: Knob, shared: dict[str, Any]) -> str:
+    there, sentence = gpt2_state()
+    choices = [choice for choice in knob.choices if choice != "gpt2" or there]
+    if st.session_state[shared["key"]] not in choices:
+        st.session_state[shared["key"]] = knob.default
+    if not there:
+        shared["help"] += f" GPT-2's cannot be chosen: {sentence}"
+    return st.selectbox(knob.label, choices, format_func=_TOKENIZERS.get, **shared)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _size_made(kind: str, text: str | None) -> int:
+    """How many tokens a tokenizer has that makes its own vocabulary."""
+    # The built-in stories have no character of more than one byte: no text gives their size, too.
+    documents = split_text(text).train if text and kind == "characters" else []
+    return make_tokenizer(kind, documents, 0).vocab_size
 
 
 def _round_numbers(knob: Knob) -> list[float]:

@@ -6,9 +6,13 @@ import streamlit as st
 
 from pages.ui import server
 from slm_core.config import ExperimentConfig
+from slm_core.errors import SlmError
 from slm_core.hardware import SpeedProbe
 from slm_core.runs.scheduler import Scheduler
 from slm_core.runs.store import History, Run, list_runs, open_run, runs_folder
+from slm_core.study.samples import Verdict, judge, training_texts
+from slm_core.text import stories
+from slm_core.train.events import SampleDrawn
 
 _MOST_HISTORIES = 64
 
@@ -43,6 +47,24 @@ def state_of(run: Run) -> str:
         return "imported"
     finished = history(run).finished
     return finished.reason if finished is not None else "interrupted"
+
+
+def references(run: Run, history: History) -> dict[str, float]:
+    """What a run's validation loss can be compared with, in nats per token, by name."""
+    if report := run.report():
+        return report.references()
+    return {"guessing blindly (ln V)": history.started.loss_at_chance} if history.started else {}
+
+
+def verdict(run: Run, sample: SampleDrawn) -> Verdict | None:
+    """What a sample is, for runs on the built-in stories; None for others, or where the text cannot be
+    read."""
+    if run.config.corpus not in stories.SIZES:
+        return None
+    try:
+        return judge(sample.prompt + sample.text, run.config.corpus, training_texts(run.folder))
+    except SlmError:
+        return None
 
 
 def trained_runs(most: int = 8) -> list[Run]:

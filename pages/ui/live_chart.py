@@ -39,7 +39,8 @@ def live_chart(figure: dict[str, Any], *, key: str, height: int = 420, alt: str 
 
 
 def preload() -> None:
-    """Let the browser fetch and read plotly.js now, which takes it a second or two, and not at the first chart."""
+    """Let the browser fetch and read plotly.js now, which takes it a second or two, and not at the first
+    chart."""
     if address := server.plotly_address():
         _component()(key="preload", height=1, data={"plotly": address})
 

@@ -2,12 +2,15 @@
 
 import streamlit as st
 
-from pages.ui import engine, server, words
+from pages.ui import engine, server, text_view, words
 from pages.ui.live_chart import live_chart
 from slm_core.errors import SlmError
 from slm_core.figures import loss_figure
 from slm_core.runs.store import History, Run
 from slm_core.study.commentary import commentary
+from slm_core.study.curves import UNITS, curves
+from slm_core.study.samples import COPIED, IMPOSSIBLE, POSSIBLE
+from slm_core.train.events import SampleDrawn
 
 _SECONDS = 1.0  # between two looks at a live run
 
@@ -29,8 +32,10 @@ def _draw(run: Run, live: bool) -> None:
     with chart:
         _chart(run, history)
     with texts:
-        _samples(history)
+        _samples(run, history)
     _numbers(run, history)
+    if report := run.report():
+        text_view.draw(report)
 
 
 def _buttons(run: Run, state: str) -> None:
@@ -120,49 +125,72 @@ def _chart(run: Run, history: History) -> None:
     if history.started is None:
         st.caption("The chart begins with the first measurement.")
         return
-    steps = sorted(history.evaluations)
-    evaluations = [history.evaluations[step] for step in steps]
+    unit = st.session_state.get("unit", next(iter(UNITS)))
+    evaluations = [history.evaluations[step] for step in sorted(history.evaluations)]
+    references = engine.references(run, history)
+    drawn = curves(evaluations, history.losses, references, unit)
     figure = loss_figure(
-        batch_losses=history.losses,
-        steps=steps,
-        train_losses=[each.train_loss for each in evaluations],
-        validation_losses=[each.validation_loss for each in evaluations],
-        loss_at_chance=history.started.loss_at_chance,
+        batch_losses=drawn.batches,
+        steps=drawn.steps,
+        train_losses=drawn.train,
+        validation_losses=drawn.validation,
+        references=drawn.references,
         max_iters=run.config.max_iters,
+        unit=unit,
+        logarithmic=unit == "perplexity",
     )
     now = evaluations[-1] if evaluations else None
     said = (
         f"Loss over {run.config.max_iters} steps. At step {now.step}, training loss {now.train_loss:.2f}, "
-        f"validation loss {now.validation_loss:.2f}."
+        f"validation loss {now.validation_loss:.2f} nats per token."
         if now
         else "Loss over steps, no measurement yet."
     )
     live_chart(figure, key=f"losses-{run.id}", height=430, alt=said)
+    shared = {"label_visibility": "collapsed", "required": True, "persist_state": "session"}
+    # Below the chart, so that the curves are what a small projector shows first.
+    st.segmented_control("Unit", UNITS, default=next(iter(UNITS)), key="unit", **shared)
+    st.caption(UNITS[unit])
 
 
 _SOURCES = {
     "training": "It goes on from a text it trains on:",
     "validation": "It goes on from a text it has never seen:",
 }
+_VERDICTS = {
+    COPIED: ":blue-badge[copied] Word for word from its training text.",
+    POSSIBLE: ":green-badge[new and possible] Not in its training text; a story here could begin so.",
+    IMPOSSIBLE: ":red-badge[impossible] From the red letters on, no story here goes on like that.",
+}
 
 
-def _samples(history: History) -> None:
+def _samples(run: Run, history: History) -> None:
     if not history.samples:
         st.caption("What the model writes will stand here.")
         return
     steps = sorted({step for step, _ in history.samples})
     step = steps[-1]
     if history.finished is not None and len(steps) > 1:
-        step = st.select_slider(
-            "What it wrote at step", steps, value=step, key=f"sample-{history.folder.name}"
-        )
+        step = st.select_slider("What it wrote at step", steps, value=step, key=f"sample-{run.id}")
     else:
         st.caption(f"What it writes at step {step:,}")
     for source, introduction in _SOURCES.items():
         if sample := history.samples.get((step, source)):
             with st.container(border=True):
                 st.caption(introduction)
-                st.markdown(f":gray[{words.plain(sample.prompt)}]{words.plain(sample.text)}")
+                _sample(run, sample)
+
+
+def _sample(run: Run, sample: SampleDrawn) -> None:
+    verdict = engine.verdict(run, sample)
+    written, wrong = sample.text, ""
+    if verdict is not None and verdict.impossible_from is not None:
+        sound = max(0, verdict.impossible_from - len(sample.prompt))
+        written, wrong = written[:sound], written[sound:]
+    red = f":red[{words.plain(wrong)}]" if wrong.strip() else ""
+    st.markdown(f":gray[{words.plain(sample.prompt)}]{words.plain(written)}{red}")
+    if verdict is not None:
+        st.caption(_VERDICTS[verdict.kind])
 
 
 def _numbers(run: Run, history: History) -> None:
@@ -192,8 +220,9 @@ def _numbers(run: Run, history: History) -> None:
         st.metric(
             "Best validation",
             f"{best.validation_loss:.3f}",
-            f"step {best.step:,}",
+            f"at step {best.step:,}",
             delta_color="off",
+            delta_arrow="off",
             border=True,
         )
         if last is not None:

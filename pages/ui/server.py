@@ -18,11 +18,11 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 import streamlit as st
+from streamlit import config
 
 from slm_core.config import ExperimentConfig
 from slm_core.hardware import devices, let_idle_threads_sleep
 from slm_core.text.corpus import story_tokenizer
-from streamlit import config
 
 T = TypeVar("T")
 
@@ -121,7 +121,7 @@ def _load_torch() -> None:
     torch.optim.AdamW([weight])  # the first optimizer loads as much again as torch itself
     devices()
     # What the first run will most likely read.
-    story_tokenizer(ExperimentConfig.corpus, ExperimentConfig.vocab_size)
+    story_tokenizer(ExperimentConfig.corpus, ExperimentConfig.vocab_size, ExperimentConfig.tokenizer)
     # Hundreds of thousands of objects that live as long as the process: were they not frozen, each full
     # collection would walk them all with the interpreter locked, 200 ms at a time in the middle of training.
     gc.collect()

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from slm_core.config import ExperimentConfig, config_from_dict
-from slm_core.errors import CheckpointError, ConfigError, RunError, TokenizerError
+from slm_core.errors import CheckpointError, ConfigError, RunError, TokenizerError, VocabularyError
 from slm_core.model.budget import budget
 from slm_core.model.gpt import GPT
 from slm_core.runs.store import CHECKPOINTS, Run, create_run, delete_run, write_atomically
@@ -58,8 +58,8 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path, device: str = "cpu") -> Checkpoint:
-    """Read a model's file. Raises CheckpointError if it is missing, damaged, foreign or contradicts
-    itself."""
+    """Read a model's file. Raises CheckpointError if it is missing, damaged, foreign or contradictory, and
+    VocabularyError if it needs GPT-2's vocabulary, which is not here."""
     tensors, facts = read_tensors(path, FORMAT)
     try:
         config = config_from_dict(facts["config"])
@@ -67,6 +67,8 @@ def load_checkpoint(path: Path, device: str = "cpu") -> Checkpoint:
         name, metrics, data_sha256 = str(facts["name"]), dict(facts["metrics"]), str(facts["data_sha256"])
         if not all(isinstance(value, int | float) for value in metrics.values()):
             raise ValueError("its metrics are not all numbers")
+    except VocabularyError:
+        raise  # the file is sound, and the message says what is missing on this machine
     except (ConfigError, TokenizerError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path.name} does not describe its model properly ({error}). {_TAKE_ANOTHER}"

@@ -88,6 +88,7 @@ class Scheduler:
         self._jobs: dict[str, _Job] = {}  # queued and active, in the order of starting
         self._failures: dict[str, str] = {}  # why runs ended whose folder could not take the reason
         self._lock = threading.RLock()
+        self._ended = threading.Condition(self._lock)
 
     def start(
         self,
@@ -103,11 +104,11 @@ class Scheduler:
         threads: 0 takes what is fastest now if no other run is live, else one. A run keeps its number for
         good, as the last bits of every sum depend on it. Raises RunError if the run cannot be kept.
         """
+        threads = threads or (1 if self._jobs else fastest_threads())
+        run = create_run(self.root, config, name=name, device=device, threads=threads)
+        if text is not None:
+            run.write_text("text.txt", text)
         with self._lock:
-            threads = threads or (1 if self._jobs else fastest_threads())
-            run = create_run(self.root, config, name=name, device=device, threads=threads)
-            if text is not None:
-                run.write_text("text.txt", text)
             self._enqueue(run)
         return run.id
 
@@ -138,6 +139,7 @@ class Scheduler:
                 return
             if job.thread is None:  # still queued: there is nothing to keep
                 del self._jobs[run_id]
+                self._ended.notify_all()
                 self._note_end(job, "stopped", "Stopped before it began.")
             else:
                 job.ask(STOPPING, only_from=(RUNNING, PAUSED))
@@ -146,9 +148,8 @@ class Scheduler:
         """Stop a run if it is live, wait for that, and delete its folder. Raises RunError if there is no such
         run."""
         self.stop(run_id)
-        job = self._jobs.get(run_id)
-        if job and job.thread:
-            job.thread.join(timeout=30)
+        if not self.wait(run_id, timeout=30):
+            raise RunError(f"The run {run_id} is still being saved. Delete it in a moment.")
         delete_run(self.root, run_id)
 
     def status(self, run_id: str) -> Status | None:
@@ -170,21 +171,20 @@ class Scheduler:
         with self._lock:
             return list(self._jobs)
 
-    def wait(self, run_id: str, timeout: float | None = None) -> None:
-        """Block until a run is no longer live."""
-        job = self._jobs.get(run_id)
-        while job is not None and run_id in self._jobs and job.thread is None:
-            threading.Event().wait(0.02)
-        if job is not None and job.thread is not None:
-            job.thread.join(timeout)
+    def wait(self, run_id: str, timeout: float | None = None) -> bool:
+        """Block until a run is no longer live, or for `timeout` seconds; gives whether it is not."""
+        with self._ended:
+            return self._ended.wait_for(lambda: run_id not in self._jobs, timeout)
 
     def shut_down(self) -> None:
         """Stop every run, saving each, and wait. For the end of the process: a live torch thread would abort
         it."""
         for run_id in reversed(self.live()):  # the queued ones first, or they would begin
             self.stop(run_id)
-        for run_id in self.live():
-            self.wait(run_id, timeout=30)
+        with self._lock:
+            threads = [job.thread for job in self._jobs.values() if job.thread is not None]
+        for thread in threads:
+            thread.join(timeout=30)
 
     def _enqueue(self, run: Run) -> None:
         self._jobs[run.id] = _Job(run)
@@ -223,6 +223,7 @@ class Scheduler:
         finally:
             with self._lock:
                 self._jobs.pop(job.run.id, None)
+                self._ended.notify_all()
                 self._begin_next()
 
     def _train(self, job: _Job) -> None:

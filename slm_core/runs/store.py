@@ -1,7 +1,7 @@
 """What is kept of a run: a folder with its settings, its history and its checkpoints. The folder is the
 truth.
 
-runs/<id>/  run.json  events.jsonl  tokenizer.json  train.bin  validation.bin  best.safetensors
+runs/<id>/  run.json  events.jsonl  report.json  tokenizer.json  train.bin  validation.bin  best.safetensors
 last.safetensors resume.safetensors (only while there is something to go on with)  text.txt (own text, until
 it is prepared)
 """
@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from slm_core.config import ExperimentConfig, config_from_dict
-from slm_core.errors import ConfigError, RunError
+from slm_core.errors import ConfigError, CorpusError, RunError
+from slm_core.text.report import TextReport
 from slm_core.train.events import (
     EvalDone,
     Event,
@@ -33,6 +34,7 @@ from slm_core.train.events import (
 
 LARGEST_FILE_BYTES = 250_000_000  # of a model file; the largest preset has 200 MB
 CHECKPOINTS = {"best": "best.safetensors", "last": "last.safetensors"}
+_REPORT = "report.json"
 _RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{5,80}")
 
 
@@ -80,6 +82,22 @@ class Run:
     def resumable(self) -> bool:
         """Whether training can go on from where it was saved."""
         return (self.folder / "resume.safetensors").exists()
+
+    @property
+    def has_report(self) -> bool:
+        """Whether the report on the run's text is written."""
+        return (self.folder / _REPORT).exists()
+
+    def write_report(self, report: TextReport) -> None:
+        """Keep the report on the run's text. Raises RunError if it cannot be written."""
+        self.write_text(_REPORT, report.to_json())
+
+    def report(self) -> TextReport | None:
+        """The report on the run's text; None before it is written, or if it is damaged."""
+        try:
+            return TextReport.from_json((self.folder / _REPORT).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, CorpusError):
+            return None
 
     def write_text(self, name: str, text: str) -> None:
         """Write one file of the folder, whole or not at all. Raises RunError if it cannot be written."""

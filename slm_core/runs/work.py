@@ -4,17 +4,16 @@
 left.
 """
 
-import json
 import time
 from collections.abc import Iterator
 
-from slm_core.errors import TokenizerError
 from slm_core.hardware import choose_device
 from slm_core.model.gpt import GPT
 from slm_core.runs.checkpoint import read_tensors, save_checkpoint, write_tensors
-from slm_core.runs.store import CHECKPOINTS, Run
-from slm_core.text.corpus import Dataset, prepare, read_bins, write_bins
-from slm_core.text.tokenizer import Tokenizer
+from slm_core.runs.store import CHECKPOINTS, History, Run
+from slm_core.text.bins import has_dataset, read_dataset, write_dataset
+from slm_core.text.corpus import Dataset, prepare
+from slm_core.text.report import text_report
 from slm_core.train.events import EvalDone, Event, RunFinished, Working
 from slm_core.train.trainer import Trainer
 
@@ -45,6 +44,8 @@ def train_run(run: Run) -> Iterator[Event]:
                 run.append(event)
             if isinstance(event, EvalDone):
                 saver.measured(event)
+                if not run.has_report:  # not before the first measurement: the chart should begin at once
+                    run.write_report(text_report(dataset, trainer.config))
             if isinstance(event, RunFinished) and event.reason == "finished":
                 saver.finished()
             else:
@@ -59,19 +60,12 @@ def train_run(run: Run) -> Iterator[Event]:
 def _dataset(run: Run) -> Dataset:
     """From the bins in the folder if they are there, else prepared and written there. Raises SlmError,
     OSError."""
-    ready = run.folder / "tokenizer.json"  # written last, so that its presence means the bins are whole
-    scored_from_starts = run.config.corpus != "own"
-    if ready.exists():
-        try:
-            tokenizer = Tokenizer.from_dict(json.loads(ready.read_text(encoding="utf-8")))
-        except (ValueError, RecursionError) as error:
-            raise TokenizerError(f"{ready} is damaged ({error}). Start the run anew.") from None
-        return read_bins(run.folder, tokenizer, scored_from_starts)
+    if has_dataset(run.folder):
+        return read_dataset(run.folder, run.config)
     text_file = run.folder / "text.txt"
     text = text_file.read_text(encoding="utf-8") if text_file.exists() else None
     dataset = prepare(run.config, text)
-    write_bins(dataset, run.folder)
-    run.write_text("tokenizer.json", json.dumps(dataset.tokenizer.to_dict()))
+    write_dataset(dataset, run.folder)
     text_file.unlink(missing_ok=True)
     return dataset
 
@@ -82,17 +76,13 @@ class _Saver:
     def __init__(self, run: Run, trainer: Trainer, dataset: Dataset) -> None:
         self._run, self._trainer, self._dataset = run, trainer, dataset
         self._data_sha256 = dataset.sha256()
-        self._metrics: dict[str, float] = {}
+        evaluations = History(run.folder).refresh().evaluations  # of a run that goes on; else there are none
+        self._metrics = _metrics(evaluations[max(evaluations)]) if evaluations else {}
         self._saved_at, self._save_seconds = time.monotonic(), FIRST_SAVE_SECONDS * SAVING_SHARE
 
     def measured(self, event: EvalDone) -> None:
         """Remember the losses, and keep the model if it is the best so far."""
-        self._metrics = {
-            "step": event.step,
-            "train_loss": event.train_loss,
-            "validation_loss": event.validation_loss,
-            "validation_bits_per_byte": event.validation_bits_per_byte,
-        }
+        self._metrics = _metrics(event)
         if event.is_best:
             self.save_model("best")
 
@@ -126,3 +116,12 @@ class _Saver:
             metrics=metrics,
             data_sha256=self._data_sha256,
         )
+
+
+def _metrics(event: EvalDone) -> dict[str, float]:
+    return {
+        "step": event.step,
+        "train_loss": event.train_loss,
+        "validation_loss": event.validation_loss,
+        "validation_bits_per_byte": event.validation_bits_per_byte,
+    }

@@ -5,9 +5,10 @@ stands on both sides makes validation loss measure memory.
 """
 
 import hashlib
+import math
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -15,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from slm_core.config import ExperimentConfig
+from slm_core.config import KNOBS, ExperimentConfig
 from slm_core.errors import CorpusError
-from slm_core.text import stories
-from slm_core.text.tokenizer import Tokenizer, train_bpe
+from slm_core.text import exhibit, stories
+from slm_core.text.tokenizer import END_OF_TEXT, Tokenizer, make_tokenizer
 
 TRAIN_SEED, VALIDATION_SEED = 1, 2
 VALIDATION_STORIES = {"tales": 400, "stories": 120}  # each over 10,000 tokens
@@ -29,15 +30,21 @@ TOKENIZER_STORIES = {
 VALIDATION_SHARE = 0.1
 SMALLEST_TEXT = 2_000  # characters; a tenth to a quarter of less than this tests nothing
 SMALLEST_VALIDATION = 500  # characters
-LARGEST_TEXT_BYTES = 25_000_000
+LARGEST_TEXT_BYTES = 25_000_000  # of an upload; files read on the machine itself may be larger
+MOST_TO_LEARN_FROM = 25_000_000  # characters of text that a tokenizer is made from: more changes nothing
+FEWEST_DOCUMENTS = 20  # a tenth of fewer would say little
 
 
 @dataclass(frozen=True)
 class Split:
-    """Documents for training and for validation; no text stands on both sides."""
+    """Documents for training and for validation; no text stands on both sides.
+
+    duplicates counts the documents that were dropped, as their words stand in another one.
+    """
 
     train: list[str]
     validation: list[str]
+    duplicates: int = 0
 
 
 @dataclass(frozen=True)
@@ -45,8 +52,8 @@ class Dataset:
     """What a run reads: ids of both sides, uint16 of shape (N,), an end mark between documents.
 
     scored_from_starts: losses are measured on windows that begin where a document begins, so that the model
-    is never asked about a text whose beginning it has not seen. Own text is measured on consecutive windows
-    instead.
+    is never asked about a text whose beginning it has not seen. Own text, and the exhibit, are measured on
+    consecutive windows instead.
     """
 
     train: np.ndarray
@@ -65,30 +72,45 @@ class Dataset:
 def prepare(config: ExperimentConfig, text: str | None = None) -> Dataset:
     """The dataset that a config asks for; `text` is read when config.corpus is "own".
 
-    Raises CorpusError when the text cannot be trained on.
+    Raises CorpusError when the text cannot be trained on, TokenizerError when its tokenizer is not to be had.
     """
-    if config.corpus != "own":
-        tokenizer = story_tokenizer(config.corpus, config.vocab_size)
-        train = _story_stream(config.corpus, tokenizer, config.dataset_size)
+    notices = []
+    if config.corpus == "repeated":
+        tokenizer = story_tokenizer("stories", config.vocab_size, config.tokenizer)
+        size = min(config.dataset_size, exhibit.MOST_TOKENS)
+        told = _stream(_training_stories("stories"), tokenizer, size)[:size]
+        train, validation, times = exhibit.repeat_then_split(told, config.block_size)
+        notices.append(
+            f"This is the recipe that leaks: {size:,} tokens of stories, repeated {times:,} times, and only "
+            "then cut in two. Every passage of the validation text stands in the training text, too, so the "
+            "validation loss measures memory. Compare it with the same settings on stories."
+        )
+    elif config.corpus != "own":
+        tokenizer = story_tokenizer(config.corpus, config.vocab_size, config.tokenizer)
+        train = _stream(_training_stories(config.corpus), tokenizer, config.dataset_size)
         validation = tokenizer.encode_documents(_validation_stories(config.corpus))
     else:
         if text is None:
             raise CorpusError("The corpus is your own text, but no text was given. Paste or upload one.")
-        split = split_text(text)
-        tokenizer = train_bpe(split.train, config.vocab_size)
-        train = tokenizer.encode_documents(split.train)
-        validation = tokenizer.encode_documents(split.validation)
-    notices = []
+        split = split_text(text, config.block_size)
+        tokenizer = make_tokenizer(config.tokenizer, _spread(split.train), config.vocab_size)
+        train = _stream(split.train, tokenizer, config.dataset_size)
+        validation = _stream(split.validation, tokenizer)
     if len(train) < config.dataset_size:
         notices.append(
             f"The text has {len(train):,} training tokens, fewer than the {config.dataset_size:,} asked "
             "for; all are used."
         )
-    if tokenizer.vocab_size < config.vocab_size:
+    if config.tokenizer == "bpe" and tokenizer.vocab_size < config.vocab_size:
         notices.append(
             f"The tokenizer found {tokenizer.vocab_size:,} tokens worth having, fewer than the "
             f"{config.vocab_size:,} "
             "asked for; the model is that much smaller."
+        )
+    if config.tokenizer != "bpe" and tokenizer.vocab_size != config.vocab_size:
+        notices.append(
+            f"The tokenizer {config.tokenizer} has {tokenizer.vocab_size:,} tokens of its own, so vocab_size "
+            f"{config.vocab_size:,} has no effect."
         )
     if len(train) <= config.block_size:
         raise CorpusError(
@@ -96,9 +118,14 @@ def prepare(config: ExperimentConfig, text: str | None = None) -> Dataset:
             "model could "
             f"not fill one block. Add text, or lower block_size below {len(train):,}."
         )
-    return Dataset(
-        train[: config.dataset_size], validation, tokenizer, config.corpus != "own", tuple(notices)
-    )
+    if config.corpus != "repeated":  # there, dataset_size is what is repeated
+        train = train[: config.dataset_size]
+    return Dataset(train, validation, tokenizer, scored_from_starts(config.corpus), tuple(notices))
+
+
+def scored_from_starts(corpus: str) -> bool:
+    """Whether losses on a corpus are measured from the starts of its documents: see `Dataset`."""
+    return corpus in stories.SIZES
 
 
 def get_sample_text(n: int, corpus: str = "stories") -> str:
@@ -109,10 +136,15 @@ def get_sample_text(n: int, corpus: str = "stories") -> str:
 
 
 @lru_cache(maxsize=8)
-def story_tokenizer(corpus: str, vocab_size: int) -> Tokenizer:
-    """The one tokenizer that every run on these stories with this vocabulary uses, whatever its
-    dataset_size."""
-    return train_bpe(islice(_training_stories(corpus), TOKENIZER_STORIES[corpus]), vocab_size)
+def story_tokenizer(corpus: str, vocab_size: int, kind: str = "bpe") -> Tokenizer:
+    """The one tokenizer that every run on these stories with this kind and vocabulary uses, whatever its
+    dataset_size. Raises TokenizerError."""
+    return make_tokenizer(kind, islice(_training_stories(corpus), TOKENIZER_STORIES[corpus]), vocab_size)
+
+
+def held_out_stories(corpus: str) -> str:
+    """The stories that no model and no tokenizer is made from, a blank line between them."""
+    return "\n\n".join(_validation_stories(corpus))
 
 
 @lru_cache(maxsize=2)
@@ -125,40 +157,56 @@ def _training_stories(corpus: str) -> Iterator[str]:
     return (story for story in stories.draw(corpus, TRAIN_SEED) if story not in held_out)
 
 
-def _story_stream(corpus: str, tokenizer: Tokenizer, size: int) -> np.ndarray:
-    """At least the first `size` ids of the training stories."""
-    drawn, chunks, total = _training_stories(corpus), [], 0
+def _stream(documents: Iterable[str], tokenizer: Tokenizer, size: float = math.inf) -> np.ndarray:
+    """At least the first `size` ids of documents, or all of them; in pieces, which keeps memory low."""
+    left, chunks, total = iter(documents), [], 0
     while total < size:
-        chunks.append(tokenizer.encode_documents(islice(drawn, max(1, (size - total) // 40)))[:-1])
+        some = list(islice(left, int(min(2_000, max(1, (size - total) // 40)))))
+        if not some:
+            chunks.append(np.array([tokenizer.end_of_text], dtype=np.uint16))
+            break
+        chunks.append(tokenizer.encode_documents(some)[:-1])
         total += len(chunks[-1])
     return np.concatenate(chunks)
 
 
-def split_text(text: str) -> Split:
-    """A text cut into paragraphs, duplicates dropped, about a tenth of them held out for validation.
+def _spread(documents: list[str]) -> list[str]:
+    """Documents evenly from all over a text, about MOST_TO_LEARN_FROM characters of them or all."""
+    return documents[:: math.ceil(max(1, _size(documents)) / MOST_TO_LEARN_FROM)]
 
-    A paragraph's side follows from a hash of its letters alone, so adding text moves nothing across. A text
-    with few paragraphs is cut once instead, near its end, with a gap left out between the sides. Short texts
-    hold out up to a quarter. Raises CorpusError if there is too little text.
+
+def split_text(text: str, block_size: int = KNOBS["block_size"].default) -> Split:
+    """A text cut into documents, duplicates dropped, about a tenth of them held out for validation.
+
+    Documents are what stands between end-of-text marks on lines of their own, or else paragraphs.
+    A paragraph's side follows from a hash of its letters alone, so adding text moves nothing across. Texts
+    below 10,000 characters hold out up to a quarter, and less as they grow: there, paragraphs may move into
+    training. A text with few paragraphs is cut once instead, near its end, with a gap of block_size words
+    left out between the sides, so that the text tested on is further from training text than the model can
+    look back. Raises CorpusError if there is too little text.
     """
     text = normalize(text)
-    if len(text) < SMALLEST_TEXT or len(text.split()) < 2:
+    if len(text) < SMALLEST_TEXT:
         raise CorpusError(
-            f"The text has {len(text):,} characters and {len(text.split()):,} words; at least "
-            f"{SMALLEST_TEXT:,} characters "
-            "are needed, so that some can be held out to test the model on. Add text, or use the built-in "
-            "stories."
+            f"The text has {len(text):,} characters; at least {SMALLEST_TEXT:,} are needed, so that some can "
+            "be held out to test the model on. Add text, or use the built-in stories."
+        )
+    if not re.search(r"[\W_]", text):  # Chinese needs no blanks, but has signs
+        raise CorpusError(
+            f"The text is one word of {len(text):,} letters; at least {SMALLEST_TEXT:,} characters are "
+            "needed that blanks or signs divide into words. Add such text, or use the built-in stories."
         )
     share = min(0.25, max(VALIDATION_SHARE, 2 * SMALLEST_VALIDATION / len(text)))
-    by_words = {
-        _fingerprint(paragraph): paragraph for paragraph in re.split(r"\n\s*\n", text) if paragraph.strip()
-    }
+    documents = _documents(text)
+    by_words = {_fingerprint(document): document for document in documents}
+    duplicates = len(documents) - len(by_words)
     split = Split(
-        [paragraph for mark, paragraph in by_words.items() if mark >= share],
-        [paragraph for mark, paragraph in by_words.items() if mark < share],
+        [document for mark, document in by_words.items() if mark >= share],
+        [document for mark, document in by_words.items() if mark < share],
+        duplicates,
     )
     if (
-        len(by_words) >= 20
+        len(by_words) >= FEWEST_DOCUMENTS
         and _size(split.validation) >= SMALLEST_VALIDATION
         and _size(split.train) >= SMALLEST_TEXT // 2
     ):
@@ -172,8 +220,26 @@ def split_text(text: str) -> Split:
             "stories."
         )
     cut = int(len(distinct) * (1 - share))
-    gap = min(500, len(distinct) // 50)  # so that no validation window leans on words that training saw
-    return Split([distinct[: cut - gap].strip()], [distinct[cut:].strip()])
+    gap = _gap(distinct[:cut], block_size)
+    return Split([distinct[: cut - gap].strip()], [distinct[cut:].strip()], duplicates)
+
+
+def _gap(text: str, block_size: int) -> int:
+    """How many characters at the end of a text hold block_size words, each at least one token, or a tenth of
+    all characters if that is less: a short text cannot spare more, nor one without blanks."""
+    most = len(text) // 10
+    words = [word.start() for word in re.finditer(r"\S+", text[len(text) - most :])]
+    return most - words[-block_size] if len(words) >= block_size else most
+
+
+def _documents(text: str) -> list[str]:
+    """What stands between end-of-text marks on lines of their own if that makes enough documents, else
+    between blank lines."""
+    marked = re.split(rf"^[ \t]*{re.escape(END_OF_TEXT)}[ \t]*$", text, flags=re.MULTILINE)
+    marked = [each.strip("\n") for each in marked if each.strip()]
+    if len(marked) >= FEWEST_DOCUMENTS:
+        return marked
+    return [each for each in re.split(r"\n\s*\n", "\n\n".join(marked)) if each.strip()]
 
 
 def _size(documents: list[str]) -> int:
@@ -194,12 +260,12 @@ def normalize(text: str) -> str:
     return re.sub(r"[ \t]+\n", "\n", text).strip()
 
 
-def read_text(content: bytes, name: str) -> str:
+def read_text(content: bytes, name: str, most_bytes: int = LARGEST_TEXT_BYTES) -> str:
     """The text of a file's bytes. Raises CorpusError, naming the file, if it is empty, too large or no UTF-8
     text."""
-    if len(content) > LARGEST_TEXT_BYTES:
+    if len(content) > most_bytes:
         raise CorpusError(
-            f"{name} has {len(content) / 1e6:,.0f} MB; at most {LARGEST_TEXT_BYTES / 1e6:,.0f} MB can be "
+            f"{name} has {len(content) / 1e6:,.0f} MB; at most {most_bytes / 1e6:,.0f} MB can be "
             "read. Use a part of it."
         )
     if not content.strip():

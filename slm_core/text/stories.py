@@ -98,6 +98,19 @@ def prefix_log_probabilities(text: str, size: str) -> list[float]:
     return logs + [-math.inf] * (len(text) + 1 - len(logs))
 
 
+def continuations(text: str, size: str) -> dict[str, float]:
+    """All ways to go on from `text` to the end of its last word, and the chance of each: that a story begins
+    with `text` and this.
+
+    A way ends with the first blank behind a sign of any kind, or where a story ends. So every story that
+    begins with `text` goes exactly one of these ways, and their chances add up to that of the beginning.
+    There are none if no story begins with `text`.
+
+    Raises: CorpusError for an unknown size.
+    """
+    return _program(size).continuations(text)
+
+
 def choices(text: str, size: str) -> list[Choice]:
     """Where a text is uncertain: one stretch for each word with surprise, one for the certain words between.
 
@@ -204,13 +217,16 @@ class Program:
             else:
                 return "".join(said), math.log(chance)
 
-    def follow(self, text: str) -> tuple[list[float], float]:
+    def follow(self, text: str, beyond: dict | None = None) -> tuple[list[float], float]:
         """The chances that a story begins with text[:0], text[:1], ... while above 0, and that it is `text`.
 
         The forward algorithm: at each place of the text, the hypotheses (next step, words drawn so far) and
         their chances, equal ones merged. It stops where no hypothesis is left, so even a huge text costs no
         more than a story. A word is drawn where it is first spoken: the text itself settles it at once, and
         few hypotheses live on. No logs are needed: a story has about e^-75, the smallest float is e^-708.
+
+        `beyond` receives the hypotheses that say all of `text` and more: (what more, next step, words drawn)
+        -> chance.
         """
         begins = [1.0]
         whole = 0.0
@@ -236,11 +252,44 @@ class Program:
                         if end == place + len(said):
                             behind = waiting.setdefault(end, {})
                             behind[at + 1, now] = behind.get((at + 1, now), 0.0) + chance * share
+                        elif end == len(text) and beyond is not None:
+                            more = (said[end - place :], at + 1, now)
+                            beyond[more] = beyond.get(more, 0.0) + chance * share
         return begins, whole
+
+    def continuations(self, text: str) -> dict[str, float]:
+        """What the function of this name gives, for this world."""
+        running: dict[tuple[str, int, tuple[int, ...]], float] = {}
+        _, whole = self.follow(text, running)
+        found = {"": whole} if whole else {}
+        while running:
+            (said, at, drawn), chance = running.popitem()
+            step = self._steps[at]
+            blank = re.search(r"(?<=\S) ", text[-1:] + said)
+            if blank:
+                way = said[: blank.end() - len(text[-1:])]
+                found[way] = found.get(way, 0.0) + chance
+            elif type(step) is _End:
+                found[said] = found.get(said, 0.0) + chance
+            else:
+                for more, target, now, share in self._next(step, at, drawn):
+                    there = (said + more, target, now)
+                    running[there] = running.get(there, 0.0) + chance * share
+        return found
+
+    @staticmethod
+    def _next(step, at: int, drawn: tuple[int, ...]) -> Iterator[tuple[str, int, tuple[int, ...], float]]:
+        """What a step may say, the step after it, the words drawn then, and the chance of it."""
+        if type(step) is _Fork:
+            for target in step.targets:
+                yield "", target, drawn, 1 / len(step.targets)
+        else:
+            for said, now, share in _sayings(step, drawn, ""):
+                yield said, at + 1, now, share
 
 
 def _sayings(step: _Text | _Word, drawn: tuple[int, ...], letter: str) -> Iterator[tuple[str, tuple, float]]:
-    """What a step may say that starts with this letter, the words drawn then, and the chance of it."""
+    """What a step may say that starts with this letter ("": any), the words drawn then, and the chance."""
     if type(step) is _Text:
         yield step.said, drawn, 1.0
     elif drawn[step.variable] >= 0:
@@ -249,7 +298,7 @@ def _sayings(step: _Text | _Word, drawn: tuple[int, ...], letter: str) -> Iterat
         taken = {drawn[rival] for rival in step.rivals} - {-1}
         share = 1 / (len(step.forms) - len(taken))
         for item, said in enumerate(step.forms):
-            if said[0] == letter and item not in taken:
+            if said.startswith(letter) and item not in taken:
                 yield said, (*drawn[: step.variable], item, *drawn[step.variable + 1 :]), share
 
 

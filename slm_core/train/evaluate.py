@@ -11,9 +11,8 @@ from torch import Tensor
 
 from slm_core.errors import CorpusError
 from slm_core.model.gpt import GPT, IGNORED, token_losses
+from slm_core.text.spans import FEWEST_SPANS, consecutive_spans, mean_and_error, spans_from_starts
 
-MOST_TOKENS = 16_384  # of one side; more would cost time and change the third digit
-FEWEST_WINDOWS = 20
 TOKENS_A_PASS = 4_096  # bounds memory, and how long a stop has to wait
 
 
@@ -48,16 +47,10 @@ class Measured:
 def windows_from_starts(ids: np.ndarray, block_size: int, end_of_text: int) -> Windows:
     """One window per document: its first block_size tokens after the end mark that precedes it. The end mark
     that follows is scored too; what lies beyond is not."""
-    marks = np.flatnonzero(ids == end_of_text)
-    starts = marks[marks < len(ids) - 1]
-    ends = np.append(marks[1:], len(ids) - 1)[
-        : len(starts)
-    ]  # the last document may be cut off without a mark
-    starts, ends = _spread(starts, block_size), _spread(ends, block_size)
-    inputs = np.full((len(starts), block_size), end_of_text, dtype=np.int64)
-    targets = np.full((len(starts), block_size), IGNORED, dtype=np.int64)
-    for row, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        length = min(block_size, end - start)
+    spans = spans_from_starts(ids, block_size, end_of_text)
+    inputs = np.full((len(spans), block_size), end_of_text, dtype=np.int64)
+    targets = np.full((len(spans), block_size), IGNORED, dtype=np.int64)
+    for row, (start, length) in enumerate(zip(spans.starts, spans.lengths, strict=True)):
         inputs[row, :length] = ids[start : start + length]
         targets[row, :length] = ids[start + 1 : start + 1 + length]
     return Windows(torch.from_numpy(inputs), torch.from_numpy(targets))
@@ -66,31 +59,17 @@ def windows_from_starts(ids: np.ndarray, block_size: int, end_of_text: int) -> W
 def consecutive_windows(ids: np.ndarray, length: int) -> Windows:
     """Windows of `length` tokens one after another, the last one drawn back so that the end of the text is
     scored too."""
-    starts = _spread(np.arange(0, len(ids) - 1, length), length).clip(max=max(0, len(ids) - 1 - length))
+    starts = consecutive_spans(ids, length).starts
     places = starts[:, None] + np.arange(min(length, len(ids) - 1))
     ids = np.asarray(ids, dtype=np.int64)
     return Windows(torch.from_numpy(ids[places]), torch.from_numpy(ids[places + 1]))
 
 
-def window_length(validation_ids: np.ndarray, block_size: int) -> int:
-    """block_size, or what a short validation text can fill 20 windows with. Both sides are then measured with
-    it, since a model predicts better the more it sees."""
-    return max(1, min(block_size, (len(validation_ids) - 1) // FEWEST_WINDOWS))
-
-
-def _spread(items: np.ndarray, length: int) -> np.ndarray:
-    """As many items, evenly spread, as give MOST_TOKENS."""
-    most = max(FEWEST_WINDOWS, MOST_TOKENS // length)
-    if len(items) <= most:
-        return items
-    return items[np.linspace(0, len(items) - 1, most).astype(int)]
-
-
 def check_validation(windows: Windows) -> None:
     """Raises CorpusError if there are too few windows to say anything."""
-    if len(windows) < FEWEST_WINDOWS:
+    if len(windows) < FEWEST_SPANS:
         raise CorpusError(
-            f"The validation text gives {len(windows)} windows to measure on; at least {FEWEST_WINDOWS} are "
+            f"The validation text gives {len(windows)} windows to measure on; at least {FEWEST_SPANS} are "
             "needed to say "
             "anything. Add text, lower block_size, or use the built-in stories."
         )
@@ -119,12 +98,10 @@ def measure(
     scored = windows.targets != IGNORED
     counts = scored.sum(dim=1)  # (W,)
     bytes_scored = int((byte_lengths[windows.targets.clamp(min=0)] * scored).sum())
-    loss = float(sums.sum() / counts.sum())
-    # Windows are independent, tokens within one are not: the error of a ratio of sums over windows.
-    spread = (sums - loss * counts).square().sum() * len(windows) / max(1, len(windows) - 1)
+    loss, standard_error = mean_and_error(sums.numpy(), counts.numpy())
     yield Measured(
         loss=loss,
-        standard_error=float(spread.sqrt() / counts.sum()),
+        standard_error=standard_error,
         bits_per_byte=float(sums.sum()) / (math.log(2) * max(1, bytes_scored)),
         windows=len(windows),
     )

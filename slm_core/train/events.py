@@ -47,6 +47,7 @@ class EvalDone:
 
     step: int
     train_loss: float
+    train_bits_per_byte: float
     validation_loss: float
     validation_standard_error: float
     validation_bits_per_byte: float

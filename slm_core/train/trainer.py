@@ -23,13 +23,13 @@ from slm_core.model.generate import write_text
 from slm_core.model.gpt import GPT, Dropout, token_losses
 from slm_core.model.sampling import Sampling
 from slm_core.text.corpus import Dataset
+from slm_core.text.spans import span_length
 from slm_core.train.evaluate import (
     Measured,
     Windows,
     check_validation,
     consecutive_windows,
     measure,
-    window_length,
     windows_from_starts,
 )
 from slm_core.train.events import (
@@ -181,6 +181,7 @@ class Trainer:
         yield EvalDone(
             step=progress.step,
             train_loss=train.loss,
+            train_bits_per_byte=train.bits_per_byte,
             validation_loss=validation.loss,
             validation_standard_error=validation.standard_error,
             validation_bits_per_byte=validation.bits_per_byte,
@@ -215,7 +216,7 @@ class Trainer:
     def _windows(self, ids: np.ndarray) -> Windows:
         if self.dataset.scored_from_starts:
             return windows_from_starts(ids, self.config.block_size, self.dataset.tokenizer.end_of_text)
-        return consecutive_windows(ids, window_length(self.dataset.validation, self.config.block_size))
+        return consecutive_windows(ids, span_length(self.dataset.validation, self.config.block_size))
 
     def _seed(self, purpose: int, step: int) -> int:
         return int(np.random.SeedSequence([self.config.seed, purpose, step]).generate_state(1)[0] >> 1)

@@ -9,7 +9,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from slm_core.errors import CheckpointError, RunError
+from slm_core.errors import CheckpointError, RunError, VocabularyError
 from slm_core.model.gpt import GPT
 from slm_core.runs.checkpoint import (
     FORMAT,
@@ -20,6 +20,7 @@ from slm_core.runs.checkpoint import (
     write_tensors,
 )
 from slm_core.runs.store import list_runs, open_run
+from slm_core.text import gpt2, tokenizer
 
 METRICS = {"step": 6, "train_loss": 1.5, "validation_loss": 2.5, "validation_bits_per_byte": 0.7}
 
@@ -191,3 +192,16 @@ def test_a_file_that_cannot_be_kept_is_told_in_words(saved, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(RunError, match="No run can be kept"):
         import_checkpoint(tmp_path / "file", saved.read_bytes(), "best.safetensors")
+
+
+def test_a_model_made_with_gpt2s_vocabulary_says_how_to_get_it_where_it_is_missing(saved, monkeypatch):
+    def missing() -> None:
+        raise VocabularyError("GPT-2's vocabulary is not on this machine. Install it.")
+
+    tensors, facts = read_tensors(saved, FORMAT)
+    facts["tokenizer"] = {"kind": "gpt2", "sha256": gpt2.SHA256}
+    write_tensors(saved, tensors, FORMAT, facts)
+    tokenizer._gpt2.cache_clear()
+    monkeypatch.setattr(gpt2, "gpt2_tokens", missing)
+    with pytest.raises(VocabularyError, match="Install it"):
+        load_checkpoint(saved)

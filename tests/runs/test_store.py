@@ -44,8 +44,8 @@ def stepped(step: int, loss: float = 1.0) -> StepDone:
 
 def evaluated(step: int, validation: float) -> EvalDone:
     return EvalDone(
-        step=step, train_loss=1.0, validation_loss=validation, validation_standard_error=0.1,
-        validation_bits_per_byte=1.0, windows=20, is_best=False,
+        step=step, train_loss=1.0, train_bits_per_byte=1.0, validation_loss=validation,
+        validation_standard_error=0.1, validation_bits_per_byte=1.0, windows=20, is_best=False,
     )  # fmt: skip
 
 

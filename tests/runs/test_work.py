@@ -71,8 +71,8 @@ def test_a_finished_run_leaves_its_best_and_its_last_model_and_nothing_to_resume
     assert (best.name, last.data_sha256) == ("Tiny", best.data_sha256)
     assert not (run.folder / "text.txt").exists(), "own text is gone once it is ids"
     assert sorted(path.name for path in run.folder.iterdir()) == [
-        "best.safetensors", "events.jsonl", "last.safetensors", "run.json", "tokenizer.json", "train.bin",
-        "validation.bin",
+        "best.safetensors", "events.jsonl", "last.safetensors", "report.json", "run.json", "tokenizer.json",
+        "train.bin", "validation.bin",
     ]  # fmt: skip
 
 

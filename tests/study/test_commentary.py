@@ -10,8 +10,8 @@ def curve(*losses: tuple[float, float], error: float = 0.01) -> list[EvalDone]:
     """Evaluations every 100 steps from pairs of training and validation loss."""
     return [
         EvalDone(
-            step=100 * place, train_loss=train, validation_loss=validation, validation_standard_error=error,
-            validation_bits_per_byte=1.0, windows=100, is_best=False,
+            step=100 * place, train_loss=train, train_bits_per_byte=1.0, validation_loss=validation,
+            validation_standard_error=error, validation_bits_per_byte=1.0, windows=100, is_best=False,
         )
         for place, (train, validation) in enumerate(losses)
     ]  # fmt: skip

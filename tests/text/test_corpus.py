@@ -243,3 +243,65 @@ def test_damaged_bins_are_refused_by_name(tiny_dataset, tmp_path, damage):
         (tmp_path / "validation.bin").write_bytes(damage)
     with pytest.raises(CorpusError, match=r"validation\.bin"):
         read_bins(tmp_path, tiny_dataset.tokenizer, scored_from_starts=False)
+
+
+@pytest.mark.parametrize("kind", ["bytes", "characters"])
+@pytest.mark.parametrize("name", ["tales", "stories"])
+def test_on_the_built_in_stories_a_tokenizer_of_another_kind_has_its_own_size_and_says_so(name, kind):
+    asked = {size: ExperimentConfig(corpus=name, tokenizer=kind, vocab_size=size) for size in (257, 1_024)}
+    silent, told = (prepare(config) for config in asked.values())
+    assert silent.tokenizer.kind == kind
+    assert silent.tokenizer.vocab_size == told.tokenizer.vocab_size == 257  # the stories are plain English
+    assert not silent.notices
+    assert "257" in told.notices[0] and "1,024 has no effect" in told.notices[0]
+    assert silent.sha256() == told.sha256()
+
+
+def test_characters_of_own_text_come_from_its_training_side_only():
+    paragraphs = [f"Absatz {number} über {chr(0x4E00 + number)}." for number in range(300)]
+    config = ExperimentConfig(corpus="own", tokenizer="characters", vocab_size=257, block_size=64)
+    dataset, split = prepare(config, "\n\n".join(paragraphs)), split_text("\n\n".join(paragraphs))
+    seen = {letter for text in split.train for letter in text if not letter.isascii()}
+    unseen = {letter for text in split.validation for letter in text if not letter.isascii()} - seen
+    assert unseen and dataset.tokenizer.vocab_size == 257 + len(seen)
+    assert all(len(dataset.tokenizer.encode(letter)) == 1 for letter in seen)
+    assert all(len(dataset.tokenizer.encode(letter)) > 1 for letter in unseen)
+    assert dataset.tokenizer.decode(dataset.validation).split("\n\n")[1:-1] == split.validation
+
+
+def test_the_text_that_vocabularies_are_measured_on_is_held_out():
+    held_out = set(corpus.held_out_stories("stories").split("\n\n"))
+    assert len(held_out) == 120 and held_out.isdisjoint(get_sample_text(2_000).split("\n\n"))
+
+
+def test_the_gap_in_a_text_without_paragraphs_is_as_long_as_a_block():
+    text = " ".join(paragraphs_of(1, 400))  # 6,000 words
+    for block_size in (16, 128, 256):
+        split = split_text(text, block_size)
+        (train,), (validation,) = split.train, split.validation
+        left_out = text[len(train) : len(text) - len(validation)]
+        assert block_size <= len(left_out.split()) <= block_size + 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " ".join(["a\0b", "\ud800x", "é", "e\u0301", "\u2028", "🌱", "\r\n"] * 400),
+        "".join(chr(0x4E00 + each % 700) + "，" * (each % 9 == 0) for each in range(9_000)),
+        "first" + " word" * 1_000 + "\n<|endoftext|>\n" + "second" + " words" * 1_000,
+        "the same line again\n" * 2_000,
+        "x" * 300_000 + " " + "ab" * 150_000,
+    ],
+    ids=["odd characters", "without blanks", "two documents", "identical lines", "endless words"],
+)
+def test_whatever_can_be_read_can_be_prepared(text):
+    dataset = prepare(ExperimentConfig(corpus="own", vocab_size=512, block_size=64), text)
+    assert len(dataset.train) > 64 and len(dataset.validation) > 20
+    assert "<|endoftext|>" not in dataset.tokenizer.decode(dataset.train)
+    assert max(dataset.train.max(), dataset.validation.max()) <= dataset.tokenizer.end_of_text
+
+
+def test_marks_between_documents_are_not_read_as_text_and_repeated_documents_are_dropped():
+    documents = [f"{each}\n\nwith a second paragraph" for each in paragraphs_of(2, 60)]
+    split = split_text("\n<|endoftext|>\n".join(documents * 3))
+    assert sorted(split.train + split.validation) == sorted(documents) and split.duplicates == 120

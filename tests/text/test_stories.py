@@ -95,6 +95,29 @@ def test_probability_of_every_beginning_equals_the_sum_over_its_texts(program):
         assert begins == pytest.approx(expected)
 
 
+def test_ways_to_go_on_and_their_chances_are_those_of_full_enumeration(program):
+    texts = small_world()
+    for beginning in {text[:end] for text in texts for end in range(len(text) + 1)} | {"Ann", "x", "Ana  "}:
+        ways: dict[str, float] = {}
+        for text, chance in texts.items():
+            if text.startswith(beginning):
+                more = text[len(beginning) :]
+                blank = re.search(r"(?<=\S) ", beginning[-1:] + more)
+                way = more[: blank.end() - len(beginning[-1:])] if blank else more
+                ways[way] = ways.get(way, 0.0) + chance
+        assert program.continuations(beginning) == pytest.approx(ways)
+
+
+@pytest.mark.parametrize("size", stories.SIZES)
+def test_the_ways_to_go_on_add_up_to_the_beginning(size):
+    text = drawn(size, 8, 1)[0]
+    logs = stories.prefix_log_probabilities(text, size)
+    for end in range(0, len(text) + 1, 7):
+        ways = stories.continuations(text[:end], size)
+        assert math.log(sum(ways.values())) == pytest.approx(logs[end], abs=1e-9)
+        assert any((text + " ").startswith(text[:end] + way.rstrip(" ")) for way in ways)
+
+
 def test_whatever_is_no_text_of_the_small_world_breaks_where_its_longest_beginning_ends(program):
     texts = small_world()
     wrong = [t[:i] + letter + t[i:] for t in list(texts)[::5] for i in range(len(t) + 1) for letter in "ax ."]
@@ -320,7 +343,9 @@ def test_verbs_and_pronouns_agree(texts):
 # ---------------------------------------------------------------- mistakes
 
 
-@pytest.mark.parametrize("call", [stories.score, stories.prefix_log_probabilities, stories.choices])
+@pytest.mark.parametrize(
+    "call", [stories.score, stories.prefix_log_probabilities, stories.continuations, stories.choices]
+)
 def test_an_unknown_size_is_named_with_what_is_allowed(call):
     with pytest.raises(CorpusError, match=r"'sagas'.*tales, stories"):
         call("text", "sagas")

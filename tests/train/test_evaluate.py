@@ -11,15 +11,14 @@ from hypothesis import strategies as st
 from slm_core.config import ExperimentConfig
 from slm_core.errors import CorpusError
 from slm_core.model.gpt import GPT, IGNORED
+from slm_core.text.spans import MOST_TOKENS, span_length
 from slm_core.train import evaluate
 from slm_core.train.evaluate import (
-    MOST_TOKENS,
     Measured,
     Windows,
     check_validation,
     consecutive_windows,
     measure,
-    window_length,
     windows_from_starts,
 )
 
@@ -71,7 +70,7 @@ def test_long_texts_are_sampled_from_end_to_end():
 @given(st.integers(22, 3_000), st.integers(16, 256))
 def test_a_short_validation_text_still_fills_twenty_windows(tokens, block_size):
     ids = np.arange(tokens, dtype=np.uint16)
-    length = window_length(ids, block_size)
+    length = span_length(ids, block_size)
     assert 1 <= length <= block_size
     assert len(consecutive_windows(ids, length)) >= 20
 

@@ -11,8 +11,8 @@ import torch
 
 from slm_core.config import ExperimentConfig, load_presets
 from slm_core.errors import CheckpointError, CorpusError
+from slm_core.text import spans
 from slm_core.text.corpus import prepare
-from slm_core.train import evaluate
 from slm_core.train.events import (
     EvalDone,
     Event,
@@ -301,7 +301,7 @@ def test_too_little_validation_text_is_refused(tiny_config, tiny_dataset):
 
 
 def test_a_text_that_fits_into_the_model_is_learned_by_heart(monkeypatch):
-    monkeypatch.setattr(evaluate, "MOST_TOKENS", 2_560)
+    monkeypatch.setattr(spans, "MOST_TOKENS", 2_560)
     config = ExperimentConfig(
         corpus="tales", dataset_size=200, vocab_size=512, n_embd=64, block_size=64,
         max_iters=160, eval_interval=20, learning_rate=1e-2,
@@ -315,7 +315,7 @@ def test_a_text_that_fits_into_the_model_is_learned_by_heart(monkeypatch):
 
 @pytest.mark.parametrize("name", list(load_presets()))
 def test_every_preset_takes_its_first_steps(name, monkeypatch):
-    monkeypatch.setattr(evaluate, "MOST_TOKENS", 640)
+    monkeypatch.setattr(spans, "MOST_TOKENS", 640)
     config = load_presets()[name].config
     changes = {"batch_size": 1, "block_size": 32, "max_iters": 2, "warmup_iters": 0, "eval_interval": 2}
     config = config.with_changes({**changes, "dataset_size": min(config.dataset_size, 2_000)})
