@@ -23,7 +23,7 @@ from slm_core.text.library import (
     read,
     read_path,
 )
-from slm_core.train.events import EvalDone, Event, Notice, RunFinished, SampleDrawn, StepDone
+from slm_core.train.events import EvalDone, Event, Notice, RunFinished, SampleDrawn, StepDone, Working
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -119,9 +119,12 @@ def _train(parsed: argparse.Namespace) -> int:
                 ended = event if isinstance(event, RunFinished) else None
         except KeyboardInterrupt:
             events.close()
-            bar.write(f"Stopped. Go on with: python -m slm_core train --resume {run.id}")
+            go_on = f"Go on with: python -m slm_core train --resume {run.id}"
+            bar.write(f"Stopped. {go_on}" if run.resumable else "Stopped before training began.")
             return 130
     assert ended is not None
+    if (report := run.report()) and report.leaks.leaking:
+        print(report.leaks.sentence)
     print(f"{ended.text}\nBest validation loss {ended.best_validation_loss:.3f} at step {ended.best_step:,}.")
     for kind, path in run.checkpoints.items():
         print(f"{kind}: {path}")
@@ -161,6 +164,8 @@ def _show(event: Event, bar: tqdm) -> None:
             bar.write(f"             {event.prompt} → {' '.join(event.text.split())}")
         case Notice():
             bar.write(event.text)
+        case Working():
+            bar.set_postfix_str(f"{event.doing}, {event.share:.0%}")
 
 
 def _generate(parsed: argparse.Namespace) -> int:

@@ -200,6 +200,7 @@ class SpeedProbe:
         self._wanted: tuple[str, ExperimentConfig] | None = None
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        self._stopped = False
 
     def ask(self, config: ExperimentConfig, device: str) -> tuple[bool, Speed | None]:
         """Whether the answer is final, and the answer. An unfinal None is being measured, or waits for a run
@@ -209,16 +210,28 @@ class SpeedProbe:
             if key in self._known:
                 return True, self._known[key]
             self._wanted = key  # the latest asked for is measured next; a slider's way there is not
-            if not self._busy() and (self._thread is None or not self._thread.is_alive()):
+            if (
+                not self._stopped
+                and not self._busy()
+                and (self._thread is None or not self._thread.is_alive())
+            ):
                 self._thread = threading.Thread(target=self._measure, name="speed-probe", daemon=True)
                 self._thread.start()
             return False, None
+
+    def stop(self) -> None:
+        """Measure no more, and wait for the measurement under way: a torch thread still alive when Python ends
+        aborts it."""
+        with self._lock:
+            self._stopped, thread = True, self._thread
+        if thread is not None:
+            thread.join()
 
     def _measure(self) -> None:
         while not self._busy():
             with self._lock:
                 key, self._wanted = self._wanted, None
-                if key is None or key in self._known:
+                if self._stopped or key is None or key in self._known:
                     self._thread = None
                     return
             try:

@@ -13,6 +13,7 @@ from slm_core.cli import main
 from slm_core.config import KNOBS, load_presets
 from slm_core.runs.checkpoint import load_checkpoint
 from slm_core.runs.store import History, create_run, list_runs
+from slm_core.train.events import StepDone
 
 TINY = [
     "--set", "n_layer=1", "n_head=2", "n_embd=16", "block_size=16", "vocab_size=300", "max_iters=4",
@@ -84,11 +85,9 @@ def test_the_program_runs_as_a_module_on_any_terminal(runs, text_file):
 def test_an_interrupted_run_says_how_to_go_on_and_does(runs, text_file, capsys, monkeypatch):
     assert main(["train", "--text", str(text_file), *TINY]) == 0
     (whole,) = list_runs(runs)
-    shown = []
 
     def interrupt(event: object, bar: object) -> None:
-        shown.append(event)
-        if len(shown) == 15:
+        if isinstance(event, StepDone) and event.step == 3:
             raise KeyboardInterrupt
 
     capsys.readouterr()
@@ -101,6 +100,16 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(runs, text_file, capsys, 
     assert main(advice[1].split()) == 0
     first, second = (load_checkpoint(run.checkpoints["last"]).model.state_dict() for run in (whole, stopped))
     assert all(first[name].equal(second[name]) for name in first)
+
+
+def test_a_run_interrupted_while_it_reads_says_that_nothing_was_begun(runs, text_file, capsys, monkeypatch):
+    def interrupt(event: object, bar: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_show", interrupt)
+    assert main(["train", "--text", str(text_file), *TINY]) == 130
+    assert "before training began" in capsys.readouterr().out
+    assert not list_runs(runs)[0].resumable
 
 
 def test_a_run_that_diverges_ends_with_one(text_file, monkeypatch):

@@ -123,3 +123,13 @@ def test_what_does_not_fit_into_memory_has_no_answer_but_a_final_one(measured, u
     probe, large = SpeedProbe(busy=lambda: False), SMALL.with_changes({"n_layer": 13})
     until(lambda: probe.ask(large, "cpu")[0])
     assert probe.ask(large, "cpu") == (True, None)
+
+
+def test_a_stopped_probe_leaves_no_thread_behind_and_answers_no_more():
+    probe = SpeedProbe(busy=lambda: False)
+    probe.ask(ExperimentConfig(), "cpu")
+    probe.stop()
+    assert not [thread for thread in threading.enumerate() if thread.name == "speed-probe"]
+    other = ExperimentConfig(n_layer=3)
+    assert probe.ask(other, "cpu") == (False, None)
+    assert not [thread for thread in threading.enumerate() if thread.name == "speed-probe"]

@@ -60,6 +60,8 @@ except ConfigError as error:
 else:
     with summary:
         costs.draw(config, sidebar.chosen_device())
+        if config.corpus == "own":
+            text = text if text is not None and own_text.check(text, config) else None
 
 ready = config is not None and (config.corpus != "own" or text is not None)
 st.session_state["asked"] = (config, sidebar.chosen_device(), text) if ready else None

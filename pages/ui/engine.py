@@ -24,7 +24,12 @@ def scheduler() -> Scheduler:
 
 def speed_probe() -> SpeedProbe:
     """The one speed probe of this server. It keeps quiet while something trains."""
-    return server.process_wide("speed_probe", lambda: SpeedProbe(busy=lambda: bool(scheduler().live())))
+    return server.process_wide("speed_probe", _make_probe, stop=SpeedProbe.stop)
+
+
+def _make_probe() -> SpeedProbe:
+    runs = scheduler()
+    return SpeedProbe(busy=lambda: bool(runs.live()))
 
 
 def history(run: Run) -> History:

@@ -2,8 +2,13 @@
 
 import streamlit as st
 
-from slm_core.errors import CorpusError
-from slm_core.text.corpus import LARGEST_TEXT_BYTES, read_text, split_text
+from pages.ui import words
+from slm_core.config import ExperimentConfig
+from slm_core.errors import CorpusError, SlmError
+from slm_core.text.corpus import LARGEST_TEXT_BYTES, prepare, read_text, split_text
+from slm_core.text.overlap import LeakReport, leak_report
+
+_MOST_CHECKED = 5_000_000  # characters
 
 
 def draw() -> str | None:
@@ -31,16 +36,30 @@ def draw() -> str | None:
                 return None
             text = kept
         st.session_state["own_text"] = text
-        characters, paragraphs, held_out = _split(text)
+        characters, parts, held_out = _split(text)
     except CorpusError as error:
-        st.error(str(error))
+        st.error(words.plain(str(error)))
         return None
     st.caption(
-        f"Your text: {characters:,} characters in {paragraphs:,} parts, no two alike. {held_out:,} of the "
-        "characters are "
-        "held out: the model never trains on them, so they show what it has understood."
+        f"Your text: {characters:,} characters in {parts:,} parts, no two alike. {held_out:,} are held "
+        "out: the model never trains on them, so they show what it has understood."
     )
     return text
+
+
+def check(text: str, config: ExperimentConfig) -> bool:
+    """Read the text as a run with this config would; say what is wrong, or that it leaks. False if it cannot
+    be used."""
+    if len(text) > _MOST_CHECKED:
+        return True  # it would keep everybody waiting; the run's own report says it all the same
+    try:
+        report = _report(text, config.tokenizer, config.vocab_size, config.block_size, config.dataset_size)
+    except SlmError as error:
+        st.error(words.plain(str(error)))
+        return False
+    if report.leaking:
+        st.warning(words.plain(report.sentence))
+    return True
 
 
 @st.cache_data(max_entries=8, show_spinner="Splitting the text …")
@@ -48,3 +67,15 @@ def _split(text: str) -> tuple[int, int, int]:
     split = split_text(text)
     held_out = sum(map(len, split.validation))
     return sum(map(len, split.train)) + held_out, len(split.train) + len(split.validation), held_out
+
+
+@st.cache_data(max_entries=16, show_spinner="Comparing what is learned from with what is tested on …")
+def _report(text: str, tokenizer: str, vocab_size: int, block_size: int, dataset_size: int) -> LeakReport:
+    config = ExperimentConfig(
+        corpus="own",
+        tokenizer=tokenizer,
+        vocab_size=vocab_size,
+        block_size=block_size,
+        dataset_size=dataset_size,
+    )
+    return leak_report(prepare(config, text))

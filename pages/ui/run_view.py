@@ -93,7 +93,10 @@ def _where_it_stands(run: Run, history: History, state: str) -> None:
             left = f" · {words.duration(last.remaining_seconds)} left" if last and state == "running" else ""
             word = {"running": "", "paused": "Paused. ", "stopping": "Stopping … "}[state]
             doing = f" · {status.doing}" if status and status.doing else ""
-            st.progress(min(1.0, step / steps), f"{word}Step {step:,} of {steps:,}{left}{doing}")
+            if status and status.doing and history.started is None:  # a long text takes a while to read
+                st.progress(status.share, f"{word}{status.doing.capitalize()} …")
+            else:
+                st.progress(min(1.0, step / steps), f"{word}Step {step:,} of {steps:,}{left}{doing}")
         case "finished":
             st.progress(
                 1.0, f"Finished: {steps:,} steps in {words.duration(history.finished.elapsed_seconds)}."

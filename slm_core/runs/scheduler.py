@@ -26,11 +26,12 @@ QUEUED, RUNNING, PAUSED, STOPPING = "queued", "running", "paused", "stopping"
 @dataclass(frozen=True)
 class Status:
     """How a live run stands. place: 1 for the next in the queue, 0 once it has begun. doing: a long piece of
-    work."""
+    work that is under way, and the share of it (0..1) that is done."""
 
     state: str
     place: int = 0
     doing: str = ""
+    share: float = 0.0
 
 
 class Cores:
@@ -64,8 +65,7 @@ class Cores:
 class _Job:
     run: Run
     state: str = QUEUED
-    doing: str = ""
-    failure: str = ""
+    working: Working | None = None
     thread: threading.Thread | None = None
     changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -160,7 +160,9 @@ class Scheduler:
                 return None
             waiting = [each.run.id for each in self._jobs.values() if each.thread is None]
             place = waiting.index(run_id) + 1 if run_id in waiting else 0
-            return Status(state=job.state, place=place, doing=job.doing)
+            if job.working is None:
+                return Status(state=job.state, place=place)
+            return Status(job.state, place, job.working.doing, job.working.share)
 
     def failure(self, run_id: str) -> str:
         """Why a run ended, when its folder could not take even that; else an empty text."""
@@ -239,7 +241,7 @@ class Scheduler:
                     event = next(events, None)
                 if event is None:
                     break
-                job.doing = event.doing if isinstance(event, Working) else ""
+                job.working = event if isinstance(event, Working) else None
                 with job.changed:
                     job.changed.wait_for(lambda: job.state != PAUSED)
         finally:

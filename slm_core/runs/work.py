@@ -5,14 +5,14 @@ left.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from slm_core.hardware import choose_device
 from slm_core.model.gpt import GPT
 from slm_core.runs.checkpoint import read_tensors, save_checkpoint, write_tensors
 from slm_core.runs.store import CHECKPOINTS, History, Run
 from slm_core.text.bins import has_dataset, read_dataset, write_dataset
-from slm_core.text.corpus import Dataset, prepare
+from slm_core.text.corpus import Dataset, preparing
 from slm_core.text.report import text_report
 from slm_core.train.events import EvalDone, Event, RunFinished, Working
 from slm_core.train.trainer import Trainer
@@ -30,8 +30,7 @@ def train_run(run: Run) -> Iterator[Event]:
     SlmError if the text cannot be trained on or the folder cannot be used, and OSError if the disk fails.
     """
     yield Working(step=0, doing="reading the text", share=0.0)
-    dataset = _dataset(run)
-    yield Working(step=0, doing="building the model", share=0.5)
+    dataset = yield from _dataset(run)
     device = choose_device(run.device, "cpu")  # refuses one that is not here: the run may come from elsewhere
     trainer = Trainer(run.config, dataset, device)
     if run.resumable:
@@ -57,14 +56,18 @@ def train_run(run: Run) -> Iterator[Event]:
         run.append(trainer.stopped())
 
 
-def _dataset(run: Run) -> Dataset:
+def _dataset(run: Run) -> Generator[Event, None, Dataset]:
     """From the bins in the folder if they are there, else prepared and written there. Raises SlmError,
     OSError."""
     if has_dataset(run.folder):
         return read_dataset(run.folder, run.config)
     text_file = run.folder / "text.txt"
     text = text_file.read_text(encoding="utf-8") if text_file.exists() else None
-    dataset = prepare(run.config, text)
+    for prepared in preparing(run.config, text):
+        if isinstance(prepared, Dataset):
+            dataset = prepared
+        else:
+            yield Working(step=0, doing="reading the text", share=prepared)
     write_dataset(dataset, run.folder)
     text_file.unlink(missing_ok=True)
     return dataset

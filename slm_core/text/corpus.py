@@ -8,7 +8,7 @@ import hashlib
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -74,12 +74,18 @@ def prepare(config: ExperimentConfig, text: str | None = None) -> Dataset:
 
     Raises CorpusError when the text cannot be trained on, TokenizerError when its tokenizer is not to be had.
     """
+    *_, dataset = preparing(config, text)
+    return dataset
+
+
+def preparing(config: ExperimentConfig, text: str | None = None) -> Iterator[float | Dataset]:
+    """`prepare` piece by piece: gives the share done (0..1) from time to time, and the dataset at the end."""
     notices = []
     if config.corpus == "repeated":
         tokenizer = story_tokenizer("stories", config.vocab_size, config.tokenizer)
         size = min(config.dataset_size, exhibit.MOST_TOKENS)
-        told = _stream(_training_stories("stories"), tokenizer, size)[:size]
-        train, validation, times = exhibit.repeat_then_split(told, config.block_size)
+        told = yield from _stream(_training_stories("stories"), tokenizer, size)
+        train, validation, times = exhibit.repeat_then_split(told[:size], config.block_size)
         notices.append(
             f"This is the recipe that leaks: {size:,} tokens of stories, repeated {times:,} times, and only "
             "then cut in two. Every passage of the validation text stands in the training text, too, so the "
@@ -87,15 +93,20 @@ def prepare(config: ExperimentConfig, text: str | None = None) -> Dataset:
         )
     elif config.corpus != "own":
         tokenizer = story_tokenizer(config.corpus, config.vocab_size, config.tokenizer)
-        train = _stream(_training_stories(config.corpus), tokenizer, config.dataset_size)
+        train = yield from _stream(_training_stories(config.corpus), tokenizer, config.dataset_size)
         validation = tokenizer.encode_documents(_validation_stories(config.corpus))
     else:
         if text is None:
             raise CorpusError("The corpus is your own text, but no text was given. Paste or upload one.")
         split = split_text(text, config.block_size)
+        yield 0.2
         tokenizer = make_tokenizer(config.tokenizer, _spread(split.train), config.vocab_size)
-        train = _stream(split.train, tokenizer, config.dataset_size)
-        validation = _stream(split.validation, tokenizer)
+        yield 0.4
+        size = config.dataset_size
+        train = yield from _stream(split.train, tokenizer, size, _size(split.train), (0.4, 0.9))
+        validation = yield from _stream(
+            split.validation, tokenizer, characters=_size(split.validation), within=(0.9, 1.0)
+        )
     if len(train) < config.dataset_size:
         notices.append(
             f"The text has {len(train):,} training tokens, fewer than the {config.dataset_size:,} asked "
@@ -120,7 +131,7 @@ def prepare(config: ExperimentConfig, text: str | None = None) -> Dataset:
         )
     if config.corpus != "repeated":  # there, dataset_size is what is repeated
         train = train[: config.dataset_size]
-    return Dataset(train, validation, tokenizer, scored_from_starts(config.corpus), tuple(notices))
+    yield Dataset(train, validation, tokenizer, scored_from_starts(config.corpus), tuple(notices))
 
 
 def scored_from_starts(corpus: str) -> bool:
@@ -157,9 +168,19 @@ def _training_stories(corpus: str) -> Iterator[str]:
     return (story for story in stories.draw(corpus, TRAIN_SEED) if story not in held_out)
 
 
-def _stream(documents: Iterable[str], tokenizer: Tokenizer, size: float = math.inf) -> np.ndarray:
-    """At least the first `size` ids of documents, or all of them; in pieces, which keeps memory low."""
-    left, chunks, total = iter(documents), [], 0
+def _stream(
+    documents: Iterable[str],
+    tokenizer: Tokenizer,
+    size: float = math.inf,
+    characters: float = math.inf,
+    within: tuple[float, float] = (0.0, 1.0),
+) -> Generator[float, None, np.ndarray]:
+    """At least the first `size` ids of documents, or all of them; in pieces, which keeps memory low.
+
+    Gives, after each piece, the share done of a work whose part `within` this is. `characters` is how many
+    the documents have, if that is known.
+    """
+    left, chunks, total, read, told = iter(documents), [], 0, 0, 0.0
     while total < size:
         some = list(islice(left, int(min(2_000, max(1, (size - total) // 40)))))
         if not some:
@@ -167,6 +188,11 @@ def _stream(documents: Iterable[str], tokenizer: Tokenizer, size: float = math.i
             break
         chunks.append(tokenizer.encode_documents(some)[:-1])
         total += len(chunks[-1])
+        read += _size(some)
+        share = min(1.0, max(total / size, read / characters))
+        if share >= told + 0.05:
+            told = share
+            yield within[0] + share * (within[1] - within[0])
     return np.concatenate(chunks)
 
 
