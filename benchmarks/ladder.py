@@ -176,16 +176,17 @@ def draw(rungs: list[Rung], file: Path) -> None:
     figure.add_scatter(
         x=[exhibit.tokens],
         y=[statistics.mean(exhibit.best)],
-        mode="markers+text",
+        mode="markers",
         name="the recipe that leaks: repeat, then split",
-        text=["a false cure"],
-        textposition="middle right",
         marker={"color": "#B03060", "size": 18, "symbol": "x"},
+        cliponaxis=False,
     )
-    figure.add_hline(
-        y=honest[0].floor,
-        line={"dash": "dot", "color": "#211C15"},
-        annotation_text=f"no model can do better: {honest[0].floor:.2f}",
+    figure.add_scatter(
+        x=[x[0] * 0.7, x[-1] * 1.4],
+        y=[honest[0].floor] * 2,
+        mode="lines",
+        name=f"no model can do better: {honest[0].floor:.2f}",
+        line={"dash": "dot", "color": "#211C15", "width": 3},
     )
     figure.update_layout(
         template="simple_white",
@@ -194,7 +195,8 @@ def draw(rungs: list[Rung], file: Path) -> None:
         font={"size": 20, "family": "sans-serif", "color": "#211C15"},
         paper_bgcolor="#FCF9F2",
         plot_bgcolor="#FCF9F2",
-        legend={"orientation": "h", "y": 1.12},
+        legend={"x": 0.98, "xanchor": "right", "y": 1.0},
+        margin={"t": 30, "r": 30},
         xaxis={
             "type": "log",
             "title": "unique training tokens",

@@ -220,8 +220,7 @@ class SpeedProbe:
             return False, None
 
     def stop(self) -> None:
-        """Measure no more, and wait for the measurement under way: a torch thread still alive when Python ends
-        aborts it."""
+        """Measure no more, and wait for what is under way: a torch thread alive at the end aborts Python."""
         with self._lock:
             self._stopped, thread = True, self._thread
         if thread is not None:
