@@ -3,7 +3,7 @@
     streamlit run app.py &
     python docs/take_screenshots.py / /playground --out /tmp/pictures
 
-The picture of a run in README is `/ --train --widths 1280 --themes light --out docs/pictures`.
+The picture of a run in README is `/ --train --window --widths 1280 --themes light --out docs/pictures`.
 
 Needs `pip install playwright` and a Chromium (found on the PATH, or `playwright install chromium`).
 """
@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("--themes", nargs="+", default=["light", "dark"], choices=["light", "dark"])
     parser.add_argument("--wait", type=float, default=1.5, help="seconds that charts get to draw")
     parser.add_argument("--train", action="store_true", help="press Train first, and wait for the run to end")
+    parser.add_argument("--window", action="store_true", help="only what a window of 900 pixels shows")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
@@ -40,14 +41,28 @@ def main() -> None:
                     name = address.split("?")[0].strip("/").replace("/", "-") or "start"
                     file = asked.out / f"{name}-{theme}-{width}.png"
                     take(
-                        browser, asked.app.rstrip("/") + address, theme, width, asked.wait, file, asked.train
+                        browser,
+                        asked.app.rstrip("/") + address,
+                        theme,
+                        width,
+                        asked.wait,
+                        file,
+                        asked.train,
+                        asked.window,
                     )
                     print(file)
         browser.close()
 
 
 def take(
-    browser: Browser, url: str, theme: str, width: int, wait_seconds: float, file: Path, train: bool
+    browser: Browser,
+    url: str,
+    theme: str,
+    width: int,
+    wait_seconds: float,
+    file: Path,
+    train: bool = False,
+    window: bool = False,
 ) -> None:
     """Write one picture of the whole page at `url` to `file`."""
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
@@ -58,7 +73,8 @@ def take(
         page.get_by_test_id("stMain").get_by_role("button", name="Train", exact=True).click()
         page.get_by_text("Finished:").wait_for(timeout=600_000)
     page.wait_for_timeout(wait_seconds * 1000)
-    _unroll(page, width)
+    if not window:
+        _unroll(page, width)
     page.screenshot(path=file)
     context.close()
 
