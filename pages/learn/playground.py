@@ -68,7 +68,7 @@ with st.expander("How it writes"):
 st.button("Write", icon=":material/edit_note:", type="primary", on_click=ask)
 if st.session_state.pop("asked_to_write", False):
     try:
-        writing.write(checkpoint, prompt, Sampling(**settings))
+        writing.write(checkpoint, model.run, prompt, Sampling(**settings))
     except SlmError as error:
         st.error(words.plain(str(error)))
 writing.show_written()

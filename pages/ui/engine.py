@@ -12,7 +12,6 @@ from slm_core.runs.scheduler import Scheduler
 from slm_core.runs.store import History, Run, list_runs, open_run, runs_folder
 from slm_core.study.samples import Verdict, judge, training_texts
 from slm_core.text import stories
-from slm_core.train.events import SampleDrawn
 
 _MOST_HISTORIES = 64
 
@@ -61,15 +60,15 @@ def references(run: Run, history: History) -> dict[str, float]:
     return {"guessing blindly (ln V)": history.started.loss_at_chance} if history.started else {}
 
 
-def verdict(run: Run, sample: SampleDrawn) -> Verdict | None:
-    """What a sample is, for runs on the built-in stories; None for others, or where the text cannot be
-    read."""
+def verdict(run: Run, text: str) -> Verdict | None:
+    """What a text is that the model of a run wrote; None for runs on texts whose chances are not known."""
     if run.config.corpus not in stories.SIZES:
         return None
     try:
-        return judge(sample.prompt + sample.text, run.config.corpus, training_texts(run.folder))
-    except SlmError:
-        return None
+        known = training_texts(run.folder)
+    except SlmError:  # a model that came as a file: what it was trained on stayed behind
+        known = ()
+    return judge(text, run.config.corpus, known)
 
 
 def trained_runs(most: int = 8) -> list[Run]:

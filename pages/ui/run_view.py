@@ -2,15 +2,13 @@
 
 import streamlit as st
 
-from pages.ui import engine, server, text_view, words
+from pages.ui import engine, judged, server, text_view, words
 from pages.ui.live_chart import live_chart
 from slm_core.errors import SlmError
 from slm_core.figures import loss_figure
 from slm_core.runs.store import History, Run
 from slm_core.study.commentary import commentary
 from slm_core.study.curves import UNITS, curves
-from slm_core.study.samples import COPIED, IMPOSSIBLE, POSSIBLE
-from slm_core.train.events import SampleDrawn
 
 _SECONDS = 1.0  # between two looks at a live run
 
@@ -160,11 +158,6 @@ _SOURCES = {
     "training": "It goes on from a text it trains on:",
     "validation": "It goes on from a text it has never seen:",
 }
-_VERDICTS = {
-    COPIED: ":blue-badge[copied] Word for word from its training text.",
-    POSSIBLE: ":green-badge[new and possible] Not in its training text; a story here could begin so.",
-    IMPOSSIBLE: ":red-badge[impossible] From the red letters on, no story here goes on like that.",
-}
 
 
 def _samples(run: Run, history: History) -> None:
@@ -181,19 +174,7 @@ def _samples(run: Run, history: History) -> None:
         if sample := history.samples.get((step, source)):
             with st.container(border=True):
                 st.caption(introduction)
-                _sample(run, sample)
-
-
-def _sample(run: Run, sample: SampleDrawn) -> None:
-    verdict = engine.verdict(run, sample)
-    written, wrong = sample.text, ""
-    if verdict is not None and verdict.impossible_from is not None:
-        sound = max(0, verdict.impossible_from - len(sample.prompt))
-        written, wrong = written[:sound], written[sound:]
-    red = f":red[{words.plain(wrong)}]" if wrong.strip() else ""
-    st.markdown(f":gray[{words.plain(sample.prompt)}]{words.plain(written)}{red}")
-    if verdict is not None:
-        st.caption(_VERDICTS[verdict.kind])
+                judged.draw(run, sample.prompt, sample.text)
 
 
 def _numbers(run: Run, history: History) -> None:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.ui import words
+from pages.ui import judged, words
 from slm_core.model.sampling import Sampling
+from slm_core.runs.store import Run
 
 if TYPE_CHECKING:
     from slm_core.runs.checkpoint import Checkpoint
@@ -15,14 +16,16 @@ if TYPE_CHECKING:
 _SECONDS = 1 / 15  # between two updates of the text: as smooth as one a token, at a tenth of the traffic
 
 
-def write(checkpoint: "Checkpoint", prompt: str, sampling: Sampling) -> None:
-    """Stream a text into the page and keep it, so that it still stands there when something else is clicked.
+def write(checkpoint: "Checkpoint", run: Run, prompt: str, sampling: Sampling) -> None:
+    """Stream a text by the model of a run into the page and keep it, so that it still stands there when
+    something else is clicked.
 
     Any click ends the writing: Streamlit starts the page anew, and what was written so far is shown.
     """
     from slm_core.model.generate import write_text
 
     st.session_state["written"] = written = {
+        "run": run,
         "prompt": prompt,
         "text": "",
         "tokens": 0,
@@ -33,7 +36,7 @@ def write(checkpoint: "Checkpoint", prompt: str, sampling: Sampling) -> None:
     place.button("Stop", icon=":material/stop:", key="stop_writing")
     text = st.empty()
     for _ in _in_steps(write_text(checkpoint.model, checkpoint.tokenizer, prompt, sampling), written):
-        text.markdown(_shown(written))
+        text.markdown(judged.shown(prompt, written["text"]))
     written["done"] = True
     place.empty()
     text.empty()
@@ -45,7 +48,7 @@ def show_written() -> None:
     if written is None:
         return
     with st.container(border=True):
-        st.markdown(_shown(written))
+        judged.draw(written["run"], written["prompt"], written["text"])
     rate = written["tokens"] / max(written["seconds"], 1e-6)
     ended = "" if written["done"] else " Stopped early."
     st.caption(f"{written['tokens']:,} tokens at {words.compact(rate)} tokens per second.{ended}")
@@ -64,7 +67,3 @@ def _in_steps(pieces: Iterator[str], written: dict) -> Iterator[None]:
             yield
     written["tokens"] -= 1  # the last piece is only what was left of a cut character
     yield
-
-
-def _shown(written: dict) -> str:
-    return f":gray[{words.plain(written['prompt'])}]{words.plain(written['text'])}"

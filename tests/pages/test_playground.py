@@ -2,10 +2,11 @@
 
 import pytest
 
-from pages.ui import engine, models
+from pages.ui import engine, judged, models
 from slm_core.errors import SlmError
 from slm_core.runs.checkpoint import import_checkpoint, load_checkpoint
 from slm_core.runs.store import list_runs
+from slm_core.study.samples import COPIED, IMPOSSIBLE, Verdict
 from tests.pages.test_train import button, set_small, train_to_the_end
 
 PAGE = "pages/learn/playground.py"
@@ -52,7 +53,7 @@ def test_markup_in_a_prompt_stays_text(open_app, trained):
     button(app, "Write").click().run()
     shown = [each.value for each in app.markdown if "script" in each.value]
     assert shown and not app.exception
-    assert all("<script>" not in each and "](" not in each and ":red[" not in each for each in shown)
+    assert all("<script>" not in each and "](" not in each and ":red[b" not in each for each in shown)
 
 
 def test_a_damaged_model_is_said_and_others_can_be_chosen(open_app, trained):
@@ -79,3 +80,16 @@ def test_a_brought_file_becomes_a_model_of_its_own(open_app, trained):
     assert any(model.run.imported for model in models.available())
     with pytest.raises(SlmError):
         import_checkpoint(root, content[:-100], "cut.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "text", "verdict", "expected"),
+    [
+        ("One ", "day", None, r":gray[One ]day"),
+        ("One ", "day", Verdict(COPIED), r":gray[One ]day"),
+        ("One ", "day it", Verdict(IMPOSSIBLE, 7), r":gray[One ]day:red[ it]"),
+        ("Once ", "day", Verdict(IMPOSSIBLE, 3), r":gray[Onc]:red[e day]"),
+    ],
+)
+def test_what_cannot_be_is_red_in_the_prompt_and_in_the_text(prompt, text, verdict, expected):
+    assert judged.shown(prompt, text, verdict) == expected
