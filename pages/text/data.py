@@ -75,7 +75,8 @@ if found is not None:
     st.markdown(f"With the dataset_size that is set, {size:,} tokens:")
     if not report.leaks.leaking:
         st.success(report.leaks.sentence, icon=":material/verified:")
-    text_view.draw(report)
+    text_view.warn(report)
+    text_view.explain(report)
 
     if source.endless:
         st.subheader("Where is a story uncertain?", anchor=False)

@@ -9,6 +9,7 @@ from slm_core.figures import loss_figure
 from slm_core.runs.store import History, Run
 from slm_core.study.commentary import commentary
 from slm_core.study.curves import UNITS, curves
+from slm_core.text.report import TextReport
 
 _SECONDS = 1.0  # between two looks at a live run
 
@@ -25,15 +26,16 @@ def _draw(run: Run, live: bool) -> None:
         st.rerun()  # the run has ended, or goes on again: the whole page changes, and how often it looks
     history, state = engine.history(run), engine.state_of(run)
     _buttons(run, state)
-    _where_it_stands(run, history, state)
+    report = run.report()
+    _where_it_stands(run, history, state, report)
     chart, texts = st.columns([3, 2], gap="medium")
     with chart:
         _chart(run, history)
     with texts:
-        _samples(run, history)
+        _samples(run, history, report is not None and report.leaks.leaking)
     _numbers(run, history)
-    if report := run.report():
-        text_view.draw(report)
+    if report is not None:
+        text_view.explain(report)
 
 
 def _buttons(run: Run, state: str) -> None:
@@ -79,7 +81,7 @@ def _delete(run_id: str) -> None:
         st.session_state["complaint"] = str(error)
 
 
-def _where_it_stands(run: Run, history: History, state: str) -> None:
+def _where_it_stands(run: Run, history: History, state: str, report: TextReport | None) -> None:
     status, last = engine.scheduler().status(run.id), history.last_step
     step, steps = (last.step if last else 0), run.config.max_iters
     match state:
@@ -117,7 +119,10 @@ def _where_it_stands(run: Run, history: History, state: str) -> None:
             )
     evaluations = [history.evaluations[each] for each in sorted(history.evaluations)]
     if history.started is not None:
-        st.markdown(f"**{commentary(evaluations, history.started.loss_at_chance)}**")
+        leaking = report is not None and report.leaks.leaking
+        st.markdown(f"**{commentary(evaluations, history.started.loss_at_chance, leaking)}**")
+    if report is not None:
+        text_view.warn(report)
     for notice in history.notices:
         st.info(words.plain(notice.text), icon=":material/info:")
 
@@ -157,10 +162,11 @@ def _chart(run: Run, history: History) -> None:
 _SOURCES = {
     "training": "It goes on from a text it trains on:",
     "validation": "It goes on from a text it has never seen:",
+    "leaked": "It goes on from its validation text, which it has seen, too:",
 }
 
 
-def _samples(run: Run, history: History) -> None:
+def _samples(run: Run, history: History, leaking: bool) -> None:
     if not history.samples:
         st.caption("What the model writes will stand here.")
         return
@@ -170,7 +176,8 @@ def _samples(run: Run, history: History) -> None:
         step = st.select_slider("What it wrote at step", steps, value=step, key=f"sample-{run.id}")
     else:
         st.caption(f"What it writes at step {step:,}")
-    for source, introduction in _SOURCES.items():
+    for source in ("training", "validation"):
+        introduction = _SOURCES["leaked" if leaking and source == "validation" else source]
         if sample := history.samples.get((step, source)):
             with st.container(border=True):
                 st.caption(introduction)

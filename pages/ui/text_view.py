@@ -8,10 +8,14 @@ from slm_core.text.overlap import LeakReport
 from slm_core.text.report import TextReport
 
 
-def draw(report: TextReport) -> None:
-    """Draw a report: a warning if the text leaks, and the rest behind a click."""
+def warn(report: TextReport) -> None:
+    """Draw a warning if the text leaks."""
     if report.leaks.leaking:
         st.warning(words.plain(report.leaks.sentence), icon=":material/leak_add:")
+
+
+def explain(report: TextReport) -> None:
+    """Draw the rest of a report, behind a click."""
     with st.expander("What would be a good loss on this text?"):
         _yardsticks(report)
     with st.expander("Is the test honest?"):
