@@ -23,8 +23,8 @@ def commentary(evaluations: Sequence[EvalDone], loss_at_chance: float, leaking: 
         )
     if leaking:
         return (
-            f"{losses}: this looks like understanding and says nothing about it, as the validation text stands "
-            "in the training text, too. Both losses measure memory."
+            f"{losses}: this looks like understanding and is not, as the validation text stands in the "
+            "training text, too. Both losses measure memory."
         )
     best = min(evaluations, key=lambda each: each.validation_loss)
     rise = now.validation_loss - best.validation_loss
@@ -33,12 +33,12 @@ def commentary(evaluations: Sequence[EvalDone], loss_at_chance: float, leaking: 
     if rise > noise:
         return (
             f"On its own text the loss is down to {now.train_loss:.2f}, on new text it has climbed to "
-            f"{now.validation_loss:.2f}, {rise:.2f} above its best at step {best.step:,}: since then the model "
-            "has been learning its text by heart, not the language."
+            f"{now.validation_loss:.2f}, {rise:.2f} above its best at step {best.step:,}: since then the "
+            "model has been learning its text by heart, not the language."
         )
     if gap > noise:
         return (
             f"{losses}: the model does {gap:.2f} better on text it has read than on new text, and on new "
             "text it has not become worse."
         )
-    return f"{losses}: the model does as well on new text as on text it has read. What it learned holds for both."
+    return f"{losses}: the model does as well on new text as on text it has read. It learned what both share."
