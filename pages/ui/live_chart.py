@@ -12,13 +12,6 @@ import streamlit as st
 
 from pages.ui import server
 
-# Streamlit's own stand-ins for the theme's colours, understood here and by st.plotly_chart alike, so that one
-# figure is right by day and by night, live and static.
-TRAINING_COLOR = "#000001"
-VALIDATION_COLOR = "#000002"
-REFERENCE_COLOR = "#000010"
-BACKGROUND_COLOR = "#000038"  # for the rim of a marker
-
 _SCRIPT = Path(__file__).with_suffix(".js")
 
 

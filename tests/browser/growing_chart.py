@@ -3,7 +3,8 @@
 import streamlit as st
 
 from pages.ui import server
-from pages.ui.live_chart import TRAINING_COLOR, live_chart
+from pages.ui.live_chart import live_chart
+from slm_core.figures import TRAINING_COLOR
 
 
 @st.fragment(run_every=0.5)
