@@ -24,6 +24,7 @@ def draw() -> None:
             help="A starting point: every setting can still be changed on the Train page.",
         )
         preset = presets[st.session_state["preset"]]
+        st.session_state["applied_preset"] = preset.name
         controls.offer(preset.config)
         st.caption(f"{words.compact(budget(preset.config).parameters)} parameters. {preset.shows}")
         _hardware(preset)
@@ -40,6 +41,8 @@ def chosen_device() -> str:
 
 
 def _apply() -> None:
+    if st.session_state["preset"] == st.session_state.get("applied_preset"):
+        return  # the address named again the preset that is there: nobody has turned to another
     controls.set_all(chosen_preset().config)
     st.session_state.pop("device", None)
     engine.choose_run(None)  # the person turns to a new run; the old one goes on and stays in the list
