@@ -9,7 +9,7 @@ from slm_core.text.corpus import get_sample_text
 CHART_POINT = ".live-chart .scatterlayer .point"
 
 
-def train(page, url_of_run: bool = True) -> str:
+def train(page) -> str:
     """Press Train and wait for the first point on the chart; gives the address of the run."""
     page.get_by_test_id("stMain").get_by_role("button", name="Train", exact=True).click()
     page.wait_for_selector(CHART_POINT, timeout=60_000)
