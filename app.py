@@ -4,11 +4,15 @@ Streamlit reads this file in two ways: once as a module, to find the server at i
 each visit.
 """
 
+from pathlib import Path
+
 import streamlit as st
 
-from pages.ui import server, sidebar
+from pages.ui import deployment, server, serving, sidebar
+from slm_core.errors import ConfigError
 
 TITLE = "Small language models"
+PAGES = Path(__file__).resolve().parent / "pages"  # whatever file Streamlit was started with
 
 
 def frame() -> None:
@@ -17,16 +21,22 @@ def frame() -> None:
     page = st.navigation(
         {
             "Learn": [
-                st.Page("pages/learn/train.py", title="Train", default=True),
-                st.Page("pages/learn/playground.py", title="Playground"),
+                st.Page(PAGES / "learn/train.py", title="Train", default=True),
+                st.Page(PAGES / "learn/playground.py", title="Playground"),
             ],
             "Text": [
-                st.Page("pages/text/data.py", title="Data"),
-                st.Page("pages/text/tokenizer.py", title="Tokenizer"),
+                st.Page(PAGES / "text/data.py", title="Data"),
+                st.Page(PAGES / "text/tokenizer.py", title="Tokenizer"),
             ],
+            "Lecture": [st.Page(PAGES / "lecture/server.py", title="Server")],
         }
     )
     st.set_page_config(page_title=f"{page.title} · {TITLE}", page_icon="🌱", layout="wide")
+    try:
+        deployment.limits()
+    except ConfigError as error:  # whoever started the server has to mend it
+        st.error(f"This server was started with a wrong SLM_PROFILE or SLM_LIMITS. {error}")
+        return
     sidebar.draw()
     try:
         page.run()
@@ -37,4 +47,4 @@ def frame() -> None:
 if __name__ == "__main__":
     frame()
 else:  # a host that does not know st.App runs the file as a script only: plainer charts, and it still works
-    app = st.App(__file__, lifespan=server.lifespan, routes=[server.plotly_route()])
+    app = st.App(__file__, **serving.parts())

@@ -252,9 +252,11 @@ class ExperimentConfig:
 
 
 def knobs_of(settings: type) -> dict[str, Knob]:
-    """The knobs of a dataclass whose fields were all made by `knob`, by name."""
+    """The knobs of a dataclass, by name: those of its fields that `knob` made."""
     return {
-        each.name: Knob(name=each.name, default=each.default, **each.metadata) for each in fields(settings)
+        each.name: Knob(name=each.name, default=each.default, **each.metadata)
+        for each in fields(settings)
+        if each.metadata
     }
 
 

@@ -12,7 +12,8 @@ from slm_core import cli
 from slm_core.cli import main
 from slm_core.config import KNOBS, load_presets
 from slm_core.runs.checkpoint import load_checkpoint
-from slm_core.runs.store import History, create_run, list_runs
+from slm_core.runs.history import History
+from slm_core.runs.store import create_run, list_runs
 from slm_core.train.events import StepDone
 
 TINY = [

@@ -2,20 +2,8 @@
 
 import streamlit as st
 
-from pages.ui import controls, costs, engine, live_chart, own_text, run_view, sidebar, words
+from pages.ui import controls, costs, engine, live_chart, own_text, run_list, run_view, sidebar, words
 from slm_core.errors import ConfigError, SlmError
-
-STATES = {
-    "queued": "waiting",
-    "running": "training now",
-    "paused": "paused",
-    "stopping": "stopping",
-    "finished": "finished",
-    "stopped": "stopped",
-    "diverged": "diverged",
-    "failed": "failed",
-    "interrupted": "interrupted",
-}
 
 
 def start() -> None:
@@ -48,8 +36,9 @@ st.markdown("How does a model learn a language from a text, and when does it onl
 if complaint := st.session_state.pop("complaint", ""):
     st.error(words.plain(complaint))
 
+run_list.draw_unfinished()
 button, summary = st.container(), st.container()
-text, config = None, None
+text, config, allowed = None, None, False
 if controls.value("corpus") == "own":
     text = own_text.draw()
 try:
@@ -59,25 +48,14 @@ except ConfigError as error:
         st.error(words.plain(str(error)))
 else:
     with summary:
-        costs.draw(config, sidebar.chosen_device())
+        allowed = costs.draw(config, sidebar.chosen_device())
         if config.corpus == "own":
             text = text if text is not None and own_text.check(text, config) else None
 
-ready = config is not None and (config.corpus != "own" or text is not None)
+ready = allowed and (config.corpus != "own" or text is not None)
 st.session_state["asked"] = (config, sidebar.chosen_device(), text) if ready else None
 with button:
     st.button("Train", icon=":material/play_arrow:", type="primary", on_click=start, disabled=not ready)
 
 live_chart.preload()
-earlier = engine.trained_runs()
-if earlier:
-    st.subheader("Earlier runs", anchor=False)
-    for each in earlier:
-        words_for = f"{each.name} · {STATES[engine.state_of(each)]} · {each.created:%d %b %H:%M} UTC"
-        st.button(
-            words.plain(words_for),
-            key=f"open-{each.id}",
-            type="tertiary",
-            on_click=engine.choose_run,
-            args=(each.id,),
-        )
+run_list.draw()

@@ -5,8 +5,9 @@ from typing import Any
 
 import streamlit as st
 
-from pages.ui import words
+from pages.ui import deployment, words
 from slm_core.config import KNOBS, SMALLEST_BPE, ExperimentConfig, Knob, config_from_dict
+from slm_core.runs.limits import LIMITS
 from slm_core.text.corpus import split_text
 from slm_core.text.gpt2 import gpt2_state
 from slm_core.text.tokenizer import make_tokenizer
@@ -90,6 +91,9 @@ def control(knob: Knob, key: str) -> Any:
     if knob.name == "vocab_size":
         knob = replace(knob, low=SMALLEST_BPE)  # it is only drawn for bpe
         st.session_state[key] = max(st.session_state[key], SMALLEST_BPE)
+    if knob.name in LIMITS:
+        knob = replace(knob, high=min(knob.high, getattr(deployment.limits(), knob.name)))
+        st.session_state[key] = min(st.session_state[key], knob.high)
     if knob.choices:
         return st.selectbox(knob.label, knob.choices, **shared)
     number = int if isinstance(knob.default, int) else float

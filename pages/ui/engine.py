@@ -4,12 +4,14 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.ui import server
+from pages.ui import deployment, server, visitor
 from slm_core.config import ExperimentConfig
-from slm_core.errors import SlmError
+from slm_core.errors import RunError, SlmError
 from slm_core.hardware import SpeedProbe
+from slm_core.runs.history import History
 from slm_core.runs.scheduler import Scheduler
-from slm_core.runs.store import History, Run, list_runs, open_run, runs_folder
+from slm_core.runs.storage import expected_bytes
+from slm_core.runs.store import Run, list_damaged, list_runs, open_run, runs_folder
 from slm_core.study.samples import Verdict, judge, training_texts
 from slm_core.text import stories
 
@@ -18,7 +20,11 @@ _MOST_HISTORIES = 64
 
 def scheduler() -> Scheduler:
     """The one scheduler of this server; it stops and saves its runs when the server ends."""
-    return server.process_wide("scheduler", lambda: Scheduler(runs_folder()), stop=Scheduler.shut_down)
+    return server.process_wide("scheduler", _make_scheduler, stop=Scheduler.shut_down)
+
+
+def _make_scheduler() -> Scheduler:
+    return Scheduler(runs_folder(), deployment.limits())
 
 
 def speed_probe() -> SpeedProbe:
@@ -49,8 +55,8 @@ def state_of(run: Run) -> str:
         return status.state
     if run.imported:
         return "imported"
-    finished = history(run).finished
-    return finished.reason if finished is not None else "interrupted"
+    end = run.last_end()
+    return end.reason if end is not None else "interrupted"
 
 
 def references(run: Run, history: History) -> dict[str, float]:
@@ -71,15 +77,49 @@ def verdict(run: Run, text: str) -> Verdict | None:
     return judge(text, run.config.corpus, known)
 
 
+def visible_runs() -> list[Run]:
+    """The runs that this visitor may see, newest first."""
+    return [run for run in list_runs(scheduler().root) if visitor.may_see(run)]
+
+
 def trained_runs(most: int = 8) -> list[Run]:
-    """The latest runs that were trained here, newest first."""
-    return [run for run in list_runs(scheduler().root) if not run.imported][:most]
+    """The latest runs that were trained here and that this visitor may see, newest first."""
+    return [run for run in visible_runs() if not run.imported][:most]
+
+
+def damaged_runs() -> dict[str, str]:
+    """Runs that cannot be read, by id, each with a sentence why; on a shared server nobody knows whose they
+    are, so only the lecturer is told."""
+    return {} if deployment.limits().separate else list_damaged(scheduler().root)
 
 
 def start(config: ExperimentConfig, *, name: str, device: str, text: str | None) -> str:
-    """Begin a run and give its id. Raises RunError if it cannot be kept."""
+    """Begin a run of this visitor and give its id. Raises RunError if it cannot be kept or a limit forbids
+    it."""
     server.wait_until_warm()
-    return scheduler().start(config, name=name, device=device, text=text)
+    return scheduler().start(config, name=name, device=device, text=text, owner=visitor.owner())
+
+
+def bring(content: bytes, file_name: str) -> Run:
+    """Keep a model file as a run of this visitor. Raises SlmError."""
+    server.wait_until_warm()
+    from slm_core.runs.checkpoint import import_checkpoint
+
+    owner = visitor.owner()
+    return import_checkpoint(
+        scheduler().root,
+        content,
+        file_name,
+        owner=owner,
+        limits=deployment.limits(),
+        make_room=lambda coming_bytes: scheduler().make_room(owner, coming_bytes),
+    )
+
+
+def going(config: ExperimentConfig) -> list[Run]:
+    """The runs that will be deleted for room if a run with this config is started. Raises RunError if there
+    would still be no room."""
+    return scheduler().in_the_way(visitor.owner(), expected_bytes(config))
 
 
 def chosen_run() -> Run | None:
@@ -90,9 +130,12 @@ def chosen_run() -> Run | None:
         return None
     try:
         run = open_run(scheduler().root, run_id)
-    except Exception:
+        if not visitor.may_see(run):
+            raise RunError(f"The run {run_id} belongs to somebody else, who has not published it.")
+    except RunError as error:
         choose_run(None)
-        raise
+        failure = scheduler().failure(run_id)
+        raise RunError(f"{failure} {error}".strip()) from None
     choose_run(run.id)
     return run
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.ui import server
+from pages.ui import serving
 
 _SCRIPT = Path(__file__).with_suffix(".js")
 
@@ -23,7 +23,7 @@ def live_chart(figure: dict[str, Any], *, key: str, height: int = 420, alt: str 
     theme; of the layout, give only what is this chart's own: titles, ranges, shapes. `alt` is read
     out by screen readers: one sentence on what the chart shows now. `height` is in pixels.
     """
-    address = server.plotly_address()
+    address = serving.plotly_address()
     if address is None:  # page tests, and hosts that do not know st.App: plainer, and it still works
         st.plotly_chart(figure, key=key, height=height, alt=alt or None, config={"displaylogo": False})
         return
@@ -34,7 +34,7 @@ def live_chart(figure: dict[str, Any], *, key: str, height: int = 420, alt: str 
 def preload() -> None:
     """Let the browser fetch and read plotly.js now, which takes it a second or two, and not at the first
     chart."""
-    if address := server.plotly_address():
+    if address := serving.plotly_address():
         _component()(key="preload", height=1, data={"plotly": address})
 
 

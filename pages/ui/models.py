@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.ui import engine, server
+from pages.ui import deployment, engine, server
 from slm_core.errors import CheckpointError, SlmError
-from slm_core.runs.store import CHECKPOINTS, LARGEST_FILE_BYTES, Run, list_runs
+from slm_core.runs.limits import largest_file_bytes
+from slm_core.runs.store import CHECKPOINTS, Run
 
 if TYPE_CHECKING:
     from slm_core.runs.checkpoint import Checkpoint
@@ -37,8 +38,7 @@ class Model:
 
 def available() -> list[Model]:
     """All models, those of the latest run first."""
-    runs = list_runs(engine.scheduler().root)
-    return [Model(run, kind) for run in runs for kind in _KINDS if kind in run.checkpoints]
+    return [Model(run, kind) for run in engine.visible_runs() for kind in _KINDS if kind in run.checkpoints]
 
 
 def load(model: Model) -> "Checkpoint":
@@ -68,7 +68,7 @@ def bring() -> None:
         "Open a model file",
         type=["safetensors"],
         key="model_file",
-        max_upload_size=LARGEST_FILE_BYTES // 1_000_000,
+        max_upload_size=largest_file_bytes(deployment.limits()) // 1_000_000,
         on_change=_keep,
         help="A .safetensors file downloaded here before. It is checked, and nothing in it is ever run.",
     )
@@ -78,11 +78,8 @@ def _keep() -> None:
     file = st.session_state["model_file"]
     if file is None:
         return
-    server.wait_until_warm()
-    from slm_core.runs.checkpoint import import_checkpoint
-
     try:
-        run = import_checkpoint(engine.scheduler().root, file.getvalue(), file.name)
+        run = engine.bring(file.getvalue(), file.name)
     except SlmError as error:
         st.session_state["refused"] = str(error)
     else:

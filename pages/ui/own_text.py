@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from pages.ui import words
+from pages.ui import deployment, words
 from slm_core.config import ExperimentConfig
 from slm_core.errors import CorpusError, SlmError
-from slm_core.text.corpus import LARGEST_TEXT_BYTES, prepare, read_text, split_text
+from slm_core.text.corpus import prepare, read_text, split_text
 from slm_core.text.overlap import LeakReport, leak_report
 
 _MOST_CHECKED = 5_000_000  # characters
@@ -13,12 +13,13 @@ _MOST_CHECKED = 5_000_000  # characters
 
 def draw() -> str | None:
     """Draw the choice of a text; gives it, or None after having said what is missing or wrong with it."""
+    most = deployment.most_text_bytes()
     upload, paste = st.tabs(["Upload a file", "Paste"])
     with upload:
         file = st.file_uploader(
             "A text file",
             type=["txt", "md"],
-            max_upload_size=LARGEST_TEXT_BYTES // 1_000_000,
+            max_upload_size=max(1, most // 1_000_000),
             key="own_file",
             help="Plain text, encoded as UTF-8. It stays on this server and is deleted with the run.",
         )
@@ -26,6 +27,11 @@ def draw() -> str | None:
         pasted = st.text_area("Your text", height=200, key="own_pasted", persist_state="session")
     try:
         text = read_text(file.getvalue(), file.name) if file is not None else pasted
+        if len(text.encode("utf-8", "replace")) > most:
+            raise CorpusError(
+                f"The text has {len(text):,} characters; this server takes {most / 1e6:g} MB at most. "
+                "Use a part of it."
+            )
         if not text.strip():
             kept = st.session_state.get("own_text")  # chosen before the visitor went to another page
             if kept is None:

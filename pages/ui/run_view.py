@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from pages.ui import engine, judged, server, text_view, words
+from pages.ui import deployment, engine, judged, run_list, text_view, visitor, words
 from pages.ui.live_chart import live_chart
-from slm_core.errors import SlmError
 from slm_core.figures import loss_figure
-from slm_core.runs.store import History, Run
+from slm_core.runs.history import History
+from slm_core.runs.store import RESUME, Run
 from slm_core.study.commentary import commentary
 from slm_core.study.curves import UNITS, curves
 from slm_core.text.report import TextReport
@@ -40,17 +40,22 @@ def _draw(run: Run, live: bool) -> None:
 
 def _buttons(run: Run, state: str) -> None:
     scheduler = engine.scheduler()
+    mine, at_rest = visitor.may_steer(run), state not in ("running", "queued", "stopping", "paused")
     with st.container(horizontal=True, vertical_alignment="center"):
-        if state == "running":
+        if mine and state == "running":
             st.button("Pause", icon=":material/pause:", on_click=scheduler.pause, args=(run.id,))
-        if state == "paused" or (state in ("stopped", "interrupted") and run.resumable):
+        if mine and (state == "paused" or (at_rest and run.resumable)):
             st.button(
-                "Resume", icon=":material/play_arrow:", type="primary", on_click=_resume, args=(run.id,)
+                "Resume",
+                icon=":material/play_arrow:",
+                type="primary",
+                on_click=run_list.resume,
+                args=(run.id,),
             )
-        if state in ("queued", "running", "paused"):
+        if mine and state in ("queued", "running", "paused"):
             st.button("Stop", icon=":material/stop:", on_click=scheduler.stop, args=(run.id,))
         kind = "primary" if state == "finished" else "secondary"
-        can_write = run.checkpoints and state not in ("running", "queued", "stopping")
+        can_write = run.checkpoints and (at_rest or state == "paused")
         if can_write and st.button("Let it write", icon=":material/edit_note:", type=kind):
             st.session_state["playground_run"] = run.id
             st.switch_page("pages/learn/playground.py")
@@ -59,26 +64,37 @@ def _buttons(run: Run, state: str) -> None:
         ):
             engine.choose_run(None)
             st.rerun()
-        if state not in ("running", "queued", "stopping", "paused"):
-            with st.popover("Delete", icon=":material/delete:"):
-                st.markdown("Delete this run with its models and its history? That cannot be undone.")
-                st.button("Delete for good", type="primary", on_click=_delete, args=(run.id,))
+        if at_rest:
+            _keep_or_let_go(run, mine)
 
 
-def _resume(run_id: str) -> None:
-    try:
-        server.wait_until_warm()
-        engine.scheduler().resume(run_id)
-    except SlmError as error:
-        st.session_state["complaint"] = str(error)
-
-
-def _delete(run_id: str) -> None:
-    try:
-        engine.scheduler().delete(run_id)
-        engine.choose_run(None)
-    except SlmError as error:
-        st.session_state["complaint"] = str(error)
+def _keep_or_let_go(run: Run, mine: bool) -> None:
+    if "last" in run.checkpoints:
+        st.download_button(
+            "Download",
+            data=run.checkpoints["last"].read_bytes,
+            file_name=f"{run.name}.safetensors",
+            mime="application/octet-stream",
+            icon=":material/download:",
+            on_click="ignore",
+            help="The model as one file: weights, settings, tokenizer.",
+        )
+    if not mine:
+        return
+    with st.popover("Delete", icon=":material/delete:"):
+        st.markdown("Delete this run with its models and its history? That cannot be undone.")
+        st.button("Delete for good", type="primary", on_click=run_list.delete, args=(run.id,))
+    if deployment.limits().separate:
+        key = f"publish-{run.id}"
+        st.toggle(
+            "Show to everybody",
+            run.published,
+            key=key,
+            on_change=run_list.publish,
+            args=(run.id, key),
+            help="Everybody on this server may then open this run and write with its model. It is not "
+            "deleted when room runs out.",
+        )
 
 
 def _where_it_stands(run: Run, history: History, state: str, report: TextReport | None) -> None:
@@ -86,11 +102,14 @@ def _where_it_stands(run: Run, history: History, state: str, report: TextReport 
     step, steps = (last.step if last else 0), run.config.max_iters
     match state:
         case "queued":
-            st.progress(
-                0.0, f"Waiting for a free place: number {status.place if status else 1} in the queue."
-            )
+            place, start = (status.place, status.start_seconds) if status else (1, None)
+            soon = f", begins in about {words.duration(start)}" if start is not None else ""
+            st.progress(0.0, f"Waiting for a free place: number {place} in the queue{soon}.")
         case "running" | "paused" | "stopping":
-            left = f" · {words.duration(last.remaining_seconds)} left" if last and state == "running" else ""
+            slowdown = status.slowdown if status else 1.0
+            seconds = last.remaining_seconds * slowdown if last else 0.0
+            left = f" · {words.duration(seconds)} left" if last and state == "running" else ""
+            left += " · taking turns with other runs" if slowdown > 1 and state == "running" else ""
             word = {"running": "", "paused": "Paused. ", "stopping": "Stopping … "}[state]
             doing = f" · {status.doing}" if status and status.doing else ""
             if status and status.doing and history.started is None:  # a long text takes a while to read
@@ -106,17 +125,11 @@ def _where_it_stands(run: Run, history: History, state: str, report: TextReport 
         case "stopped":
             st.progress(min(1.0, step / steps), words.plain(history.finished.text))
         case "interrupted":
-            failure = engine.scheduler().failure(run.id)
-            goes_on = (
-                "Resume goes on from the last save."
-                if run.resumable
-                else "Nothing was saved yet; start it again."
-            )
-            st.warning(
-                words.plain(failure)
-                if failure
-                else f"The server ended while this run was training. {goes_on}"
-            )
+            st.warning(words.plain(engine.scheduler().failure(run.id) or _interrupted(run, history)))
+    if history.damaged_lines:
+        st.warning(f"{history.damaged_lines} lines of this run's history are damaged and are left out.")
+    if state in ("finished", "stopped") and not run.checkpoints:
+        st.warning("The model files of this run are gone. Its history is still there.")
     evaluations = [history.evaluations[each] for each in sorted(history.evaluations)]
     if history.started is not None:
         leaking = report is not None and report.leaks.leaking
@@ -125,6 +138,14 @@ def _where_it_stands(run: Run, history: History, state: str, report: TextReport 
         text_view.warn(report)
     for notice in history.notices:
         st.info(words.plain(notice.text), icon=":material/info:")
+
+
+def _interrupted(run: Run, history: History) -> str:
+    if history.started is None and run.checkpoints:
+        return "The history of this run is lost. Its models are still there: let them write."
+    if (run.folder / RESUME).exists():
+        return "The server ended while this run was training. Resume goes on from the last save."
+    return "The server ended while this run was training, before anything was saved. Resume begins anew."
 
 
 def _chart(run: Run, history: History) -> None:

@@ -1,23 +1,18 @@
-"""What the server process does once for everybody: start, warm up, serve plotly.js, keep what lives, stop.
+"""What the server process does once for everybody: warm up, keep what lives, stop it in the end.
 
 Nothing here belongs to one visitor; that is st.session_state's.
 """
 
 import atexit
-import contextlib
 import functools
 import gc
-import gzip
-import importlib.metadata
 import logging
 import sys
 import threading
-import webbrowser
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, TypeVar
 
-import streamlit as st
 from streamlit import config
 
 from slm_core.config import ExperimentConfig
@@ -126,62 +121,3 @@ def _load_torch() -> None:
     # collection would walk them all with the interpreter locked, 200 ms at a time in the middle of training.
     gc.collect()
     gc.freeze()
-
-
-@contextlib.asynccontextmanager
-async def lifespan(app: st.App) -> AsyncIterator[None]:
-    """What happens before the first visitor and after the last one; for st.App."""
-    # Because there is a folder called pages, Streamlit would look up the first visitor's address in it, as
-    # was done before st.navigation, and greet a cold deep link with "Page not found". st.navigation clears
-    # this very flag, but only when first called.
-    from streamlit.runtime.pages_manager import PagesManager
-
-    PagesManager.uses_pages_directory = False
-    if not st.get_option("server.headless"):  # `streamlit run` opens a browser for plain scripts only
-        address = f"http://localhost:{st.get_option('server.port')}/{_base_path()}"
-        opening = threading.Timer(1.0, webbrowser.open, [address])
-        opening.daemon = True
-        opening.start()
-    try:
-        yield
-    finally:  # here and not only at exit: on SIGTERM the process ends without running atexit
-        stop_everything()
-
-
-def plotly_route() -> Any:
-    """The route that serves plotly.js out of the installed plotly package; for st.App.
-
-    From memory rather than from a static folder: it needs no writable folder, leaves nothing to ignore or
-    clean up, works offline, and is sent compressed (1.5 MB, not 4.8), as static files are not. The version
-    stands in the address, so browsers may keep it for good.
-    """
-    from starlette.responses import Response
-    from starlette.routing import Route
-
-    def serve(request: Any) -> Response:
-        return Response(
-            _compressed_plotly_js(),
-            media_type="text/javascript",
-            headers={"Content-Encoding": "gzip", "Cache-Control": "public, max-age=31536000, immutable"},
-        )
-
-    name = f"plotly-{importlib.metadata.version('plotly')}.min.js"
-    process_state()["plotly_address"] = name
-    return Route(f"/{_base_path()}{name}", serve)
-
-
-def plotly_address() -> str | None:
-    """Where plotly.js is served, relative to any page; None where it is not (page tests, other hosts)."""
-    return process_state().get("plotly_address")
-
-
-@functools.cache
-def _compressed_plotly_js() -> bytes:
-    from plotly.offline import get_plotlyjs
-
-    return gzip.compress(get_plotlyjs().encode(), compresslevel=6)
-
-
-def _base_path() -> str:
-    path = st.get_option("server.baseUrlPath").strip("/")
-    return f"{path}/" if path else ""

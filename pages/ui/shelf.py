@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from pages.ui import controls, own_text
+from pages.ui import controls, deployment, own_text
 from slm_core.config import KNOBS, ExperimentConfig
 from slm_core.text import stories
-from slm_core.text.corpus import LARGEST_TEXT_BYTES, Dataset, prepare, split_text
+from slm_core.text.corpus import Dataset, prepare, split_text
 from slm_core.text.library import LIBRARY, corpora_folder, entry_called, file_of, present_bytes, read
 from slm_core.text.report import TextReport, text_report
 from slm_core.text.statistics import Description, describe
@@ -72,7 +72,7 @@ def text_of(source: Source) -> str | None:
     """The text of a source that is not told by the story world, as much as an upload may have. Raises
     CorpusError."""
     if source.name in LIBRARY:
-        return read(entry_called(source.name), corpora_folder(), LARGEST_TEXT_BYTES)
+        return read(entry_called(source.name), corpora_folder(), deployment.most_text_bytes())
     return st.session_state["own_text"] if source.name == "own" else None
 
 

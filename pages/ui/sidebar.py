@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from pages.ui import controls, engine, server, words
+from pages.ui import controls, deployment, engine, server, words
 from slm_core.config import Preset, load_presets
 from slm_core.hardware import Device, cpu, devices
 from slm_core.model.budget import budget
+from slm_core.runs.limits import allowed_presets
 
 DEFAULT_PRESET = "TINY_CPU"
 
@@ -13,11 +14,12 @@ DEFAULT_PRESET = "TINY_CPU"
 def draw() -> None:
     """Draws both choices; `chosen_preset` and `chosen_device` give them."""
     presets = load_presets()
+    offered = allowed_presets(deployment.limits(), {name: each.config for name, each in presets.items()})
     with st.sidebar:
         st.selectbox(
             "Preset",
-            list(presets),
-            index=list(presets).index(DEFAULT_PRESET) if DEFAULT_PRESET in presets else 0,
+            offered,
+            index=offered.index(DEFAULT_PRESET) if DEFAULT_PRESET in offered else 0,
             key="preset",
             bind="query-params",
             on_change=_apply,
@@ -27,6 +29,10 @@ def draw() -> None:
         st.session_state["applied_preset"] = preset.name
         controls.offer(preset.config)
         st.caption(f"{words.compact(budget(preset.config).parameters)} parameters. {preset.shows}")
+        if left_out := [name for name in presets if name not in offered]:
+            names = ", ".join(left_out)
+            names = ", ".join(left_out)
+            st.caption(f"Too large for this shared server: {names}. They run on your own machine.")
         _hardware(preset)
 
 

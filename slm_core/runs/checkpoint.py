@@ -7,7 +7,7 @@ its own config before a weight is read.
 import json
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from slm_core.config import ExperimentConfig, config_from_dict
 from slm_core.errors import CheckpointError, ConfigError, RunError, TokenizerError, VocabularyError
 from slm_core.model.budget import budget
 from slm_core.model.gpt import GPT
+from slm_core.runs.limits import Limits, largest_file_bytes
 from slm_core.runs.store import CHECKPOINTS, Run, create_run, delete_run, write_atomically
 from slm_core.text.tokenizer import Tokenizer
 
@@ -117,13 +118,16 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], kind: str, facts: M
     write_atomically(path, safetensors.torch.save(packed, metadata))
 
 
-def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and facts that `write_tensors` wrote. Raises CheckpointError for anything else."""
+def read_tensors(
+    path: Path, kind: str, cure: str = _TAKE_ANOTHER
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and facts that `write_tensors` wrote. Raises CheckpointError for anything else; cure says
+    what to do then."""
     try:
         with open(path, "rb") as file:
             header_bytes = int.from_bytes(file.read(8), "little")
         if header_bytes > _LARGEST_HEADER_BYTES:
-            raise CheckpointError(f"{path.name} is no model file of this program. {_TAKE_ANOTHER}")
+            raise CheckpointError(f"{path.name} is no model file of this program. {cure}")
         with safe_open(path, framework="pt") as opened:
             metadata = opened.metadata() or {}
             if metadata.get("format") != kind:
@@ -135,27 +139,43 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
             facts = json.loads(metadata["facts"])
             return {name: opened.get_tensor(name) for name in opened.keys()}, facts  # noqa: SIM118 (no mapping)
     except OSError as error:
-        raise CheckpointError(
-            f"{path.name} cannot be read ({error.strerror or error}). {_TAKE_ANOTHER}"
-        ) from None
+        raise CheckpointError(f"{path.name} cannot be read ({error.strerror or error}). {cure}") from None
     except (SafetensorError, ValueError, KeyError, RecursionError) as error:
         raise CheckpointError(
-            f"{path.name} is damaged or no model file ({str(error)[:120]}). {_TAKE_ANOTHER}"
+            f"{path.name} is damaged or no model file ({str(error)[:120]}). {cure}"
         ) from None
 
 
-def import_checkpoint(root: Path, content: bytes, file_name: str) -> Run:
-    """Keep a model file that somebody brought as a run of its own under root. It is read and checked first.
+def import_checkpoint(
+    root: Path,
+    content: bytes,
+    file_name: str,
+    *,
+    owner: str = "",
+    limits: Limits | None = None,
+    make_room: Callable[[int], None] = lambda coming_bytes: None,
+) -> Run:
+    """Keep a model file that somebody brought as a run of its own under root. It is read and checked first;
+    then make_room is called, which may delete older runs.
 
-    Raises CheckpointError if it is no sound model file, RunError if it cannot be kept.
+    Raises CheckpointError if it is no sound model file, RunError if a limit forbids it or it cannot be kept.
     """
+    limits = limits or Limits()
+    if len(content) > largest_file_bytes(limits):
+        raise RunError(
+            f"The file has {len(content) / 1e6:,.0f} MB; here a model file may have "
+            f"{largest_file_bytes(limits) / 1e6:,.0f} MB at most. Take a smaller model."
+        )
     with tempfile.TemporaryDirectory() as folder:
         brought = Path(folder) / (
             re.sub(r"[^\w. -]", "_", file_name, flags=re.ASCII)[:80].strip(". ") or "model"
         )
         brought.write_bytes(content)
         checkpoint = load_checkpoint(brought)
-    run = create_run(root, checkpoint.config, name=checkpoint.name, device="cpu", threads=1, imported=True)
+    make_room(len(content))
+    run = create_run(
+        root, checkpoint.config, name=checkpoint.name, device="cpu", threads=1, imported=True, owner=owner
+    )
     try:
         write_atomically(run.folder / CHECKPOINTS["last"], content)
     except OSError as error:

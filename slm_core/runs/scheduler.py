@@ -4,19 +4,24 @@ them.
 Torch is imported inside the threads, so that a page which only asks how runs stand does not pay for it.
 """
 
+import json
 import logging
 import threading
-from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import psutil
 
 from slm_core.config import ExperimentConfig
 from slm_core.errors import RunError, SlmError
 from slm_core.hardware import fastest_threads, physical_cores
-from slm_core.runs.store import History, Run, create_run, delete_run, open_run
-from slm_core.train.events import RunFinished, Working
+from slm_core.model.budget import budget
+from slm_core.runs.cores import Cores
+from slm_core.runs.limits import Limits
+from slm_core.runs.storage import expected_bytes, runs_to_delete
+from slm_core.runs.store import Run, create_run, delete_run, list_runs, open_run
+from slm_core.runs.waiting import in_order, seconds_until_start
+from slm_core.train.events import Event, RunFinished, StepDone, Working
 
 _log = logging.getLogger(__name__)
 
@@ -25,40 +30,19 @@ QUEUED, RUNNING, PAUSED, STOPPING = "queued", "running", "paused", "stopping"
 
 @dataclass(frozen=True)
 class Status:
-    """How a live run stands. place: 1 for the next in the queue, 0 once it has begun. doing: a long piece of
-    work that is under way, and the share of it (0..1) that is done."""
+    """How a live run stands.
+
+    place: 1 for the next in the queue, 0 once it has begun; start_seconds: until it begins, as far as can be
+    told. slowdown: how many times longer everything takes because other runs take turns with it. doing: a
+    long piece of work that is under way, and the share of it (0..1) that is done.
+    """
 
     state: str
     place: int = 0
+    start_seconds: float | None = None
+    slowdown: float = 1.0
     doing: str = ""
     share: float = 0.0
-
-
-class Cores:
-    """So many cores, lent in the order of asking. A run borrows its cores for one event, so runs take
-    turns."""
-
-    def __init__(self, count: int) -> None:
-        self.count = self._free = count
-        self._waiting: deque[object] = deque()
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def borrow(self, wanted: int) -> Iterator[None]:
-        """Wait for `wanted` cores (at most all) and hold them for the length of a with block."""
-        wanted, ticket = min(wanted, self.count), object()
-        with self._changed:
-            self._waiting.append(ticket)
-            self._changed.wait_for(lambda: self._waiting[0] is ticket and self._free >= wanted)
-            self._waiting.popleft()
-            self._free -= wanted
-            self._changed.notify_all()
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._free += wanted
-                self._changed.notify_all()
 
 
 @dataclass(eq=False)
@@ -67,6 +51,9 @@ class _Job:
     state: str = QUEUED
     working: Working | None = None
     thread: threading.Thread | None = None
+    has_memory: bool = False  # it has made a step: what it needs shows in the memory of the process
+    remaining_seconds: float | None = None  # of computing, alone
+    tokens_per_second: float = 0.0
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def ask(self, state: str, only_from: tuple[str, ...]) -> None:
@@ -75,18 +62,32 @@ class _Job:
                 self.state = state
                 self.changed.notify_all()
 
+    def rest(self) -> None:
+        """Wait until the paused run is resumed or stopped."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.state != PAUSED)
+
+    def saw(self, event: Event) -> None:
+        """Remember of an event what others ask about."""
+        self.working = event if isinstance(event, Working) else None
+        if isinstance(event, StepDone):
+            self.has_memory = True
+            self.remaining_seconds = event.remaining_seconds
+            self.tokens_per_second = event.tokens_per_second
+
 
 class Scheduler:
     """Starts, pauses, resumes and stops runs kept under one folder. All methods may be called from any
     thread."""
 
-    def __init__(self, root: Path, active: int | None = None) -> None:
-        """At most `active` runs train at once (default: as many as there are cores); the others queue."""
+    def __init__(self, root: Path, limits: Limits | None = None) -> None:
         self.root = root
+        self.limits = limits or Limits()
         self.cores = Cores(physical_cores())
-        self._most_active = active or self.cores.count
+        self._most_active = self.limits.active_runs or self.cores.count
         self._jobs: dict[str, _Job] = {}  # queued and active, in the order of starting
         self._failures: dict[str, str] = {}  # why runs ended whose folder could not take the reason
+        self._flops_per_second = 0.0  # of one run alone, as last measured
         self._lock = threading.RLock()
         self._ended = threading.Condition(self._lock)
 
@@ -98,23 +99,46 @@ class Scheduler:
         device: str = "cpu",
         text: str | None = None,
         threads: int = 0,
+        owner: str = "",
     ) -> str:
         """Begin a new run and give its id. `text` is read when config.corpus is "own".
 
         threads: 0 takes what is fastest now if no other run is live, else one. A run keeps its number for
-        good, as the last bits of every sum depend on it. Raises RunError if the run cannot be kept.
+        good, as the last bits of every sum depend on it. Old runs are deleted for it as `make_room` says.
+        Raises RunError if a limit forbids the run or it cannot be kept.
         """
-        threads = threads or (1 if self._jobs else fastest_threads())
-        run = create_run(self.root, config, name=name, device=device, threads=threads)
-        if text is not None:
-            run.write_text("text.txt", text)
+        if problems := self.limits.problems(config):
+            raise RunError("\n".join(problems))
+        if text is not None and len(text.encode("utf-8", "replace")) > self.limits.text_bytes:
+            raise RunError(
+                f"The text is larger than {self.limits.text_bytes / 1e6:g} MB, the most this server takes. "
+                "Use a part of it."
+            )
+        if not threads:
+            threads = 1 if self._jobs or self.limits.separate else fastest_threads()
         with self._lock:
+            self._check_number(owner)
+            self.make_room(owner, expected_bytes(config))
+            run = create_run(
+                self.root, config, name=name, device=device, threads=threads, owner=owner, text=text
+            )
             self._enqueue(run)
         return run.id
 
+    def make_room(self, owner: str, coming_bytes: int) -> None:
+        """Delete an owner's oldest runs, or the server's, if so many more bytes of theirs would not fit.
+        Raises RunError if they would not even then."""
+        for old in self.in_the_way(owner, coming_bytes):
+            delete_run(self.root, old.id)
+            _tell("run_deleted", old, why="room for a new one")
+
+    def in_the_way(self, owner: str, coming_bytes: int) -> list[Run]:
+        """The runs that `make_room` would delete: the oldest, never published or live ones."""
+        return runs_to_delete(list_runs(self.root), self.live(), owner, coming_bytes, self.limits)
+
     def resume(self, run_id: str) -> None:
         """Let a paused run go on, or a stopped one from where it was saved. Raises RunError if there is
-        nothing to."""
+        nothing to, or a limit forbids it."""
         with self._lock:
             job = self._jobs.get(run_id)
             if job is not None:
@@ -123,12 +147,19 @@ class Scheduler:
             run = open_run(self.root, run_id)
             if not run.resumable:
                 raise RunError(f"{run.name} has nothing left to go on with. Start a new run.")
+            if problems := self.limits.problems(run.config):
+                raise RunError("\n".join(problems))
+            self._check_number(run.owner)
+            self._failures.pop(run_id, None)
             self._enqueue(run)
 
     def pause(self, run_id: str) -> None:
-        """Let a running run rest until it is resumed. Does nothing to runs that are not running."""
-        if job := self._jobs.get(run_id):
-            job.ask(PAUSED, only_from=(RUNNING,))
+        """Let a running run rest until it is resumed; another may take its place. Does nothing to runs that
+        are not running."""
+        with self._lock:
+            if job := self._jobs.get(run_id):
+                job.ask(PAUSED, only_from=(RUNNING,))
+                self._begin_next()
 
     def stop(self, run_id: str) -> None:
         """End a run; what it has learned is kept and it can be resumed. Does nothing to runs that have
@@ -158,20 +189,36 @@ class Scheduler:
             job = self._jobs.get(run_id)
             if job is None:
                 return None
-            waiting = [each.run.id for each in self._jobs.values() if each.thread is None]
-            place = waiting.index(run_id) + 1 if run_id in waiting else 0
-            if job.working is None:
-                return Status(state=job.state, place=place)
-            return Status(job.state, place, job.working.doing, job.working.share)
+            if job.thread is None:
+                place = self._queue().index(job) + 1
+                return Status(QUEUED, place, self._start_seconds(place))
+            doing, share = (job.working.doing, job.working.share) if job.working else ("", 0.0)
+            return Status(job.state, 0, None, self._slowdown(), doing, share)
 
     def failure(self, run_id: str) -> str:
         """Why a run ended, when its folder could not take even that; else an empty text."""
         return self._failures.get(run_id, "")
 
-    def live(self) -> list[str]:
-        """Ids of all queued and active runs, oldest first."""
+    def live(self, owner: str | None = None) -> list[str]:
+        """Ids of all queued and active runs, or of one owner's, oldest first."""
         with self._lock:
-            return list(self._jobs)
+            return [run_id for run_id, job in self._jobs.items() if owner is None or job.run.owner == owner]
+
+    def expected_seconds(self, config: ExperimentConfig) -> float | None:
+        """About how long one more run would take beside those that train now, as fast as they do; None if
+        none does."""
+        with self._lock:
+            active = self._active()
+            if not active or not self._flops_per_second:
+                return None
+            wanted = 1 + sum(job.run.threads for job in active)
+            alone = budget(config).training_flops / self._flops_per_second
+            return alone * max(1.0, wanted / self.cores.count)
+
+    def tokens_per_second(self) -> float:
+        """How fast all runs together train now, as far as they share the cores evenly."""
+        with self._lock:
+            return sum(job.tokens_per_second for job in self._active()) / self._slowdown()
 
     def wait(self, run_id: str, timeout: float | None = None) -> bool:
         """Block until a run is no longer live, or for `timeout` seconds; gives whether it is not."""
@@ -188,23 +235,70 @@ class Scheduler:
         for thread in threads:
             thread.join(timeout=30)
 
+    def _check_number(self, owner: str) -> None:
+        mine = len(self.live(owner))
+        if mine >= self.limits.runs_per_session:
+            raise RunError(
+                f"You have {mine} runs training or queued, as many as this server allows one visitor. "
+                "Stop one of them, or wait until one has ended."
+            )
+
     def _enqueue(self, run: Run) -> None:
         self._jobs[run.id] = _Job(run)
+        cost = budget(run.config)
+        _tell("run_queued", run, parameters=cost.parameters, max_iters=run.config.max_iters)
         self._begin_next()
+
+    def _active(self) -> list[_Job]:
+        """Those that take turns on the cores now."""
+        return [job for job in self._jobs.values() if job.thread is not None and job.state != PAUSED]
+
+    def _queue(self) -> list[_Job]:
+        """Those that have not begun, in the order in which they will."""
+        waiting = [job for job in self._jobs.values() if job.thread is None]
+        order = in_order([job.run.owner for job in waiting], [job.run.owner for job in self._active()])
+        return [waiting[place] for place in order]
+
+    def _start_seconds(self, place: int) -> float | None:
+        """None while no run has shown how fast this machine is."""
+        active = self._active()
+        if not self._flops_per_second or not active:
+            return None
+        before = self._queue()[: place - 1]
+        return seconds_until_start(
+            [self._seconds_alone(job) for job in active],
+            [self._seconds_alone(job) for job in before],
+            self._slowdown(),
+        )
+
+    def _slowdown(self) -> float:
+        return max(1.0, sum(job.run.threads for job in self._active()) / self.cores.count)
+
+    def _seconds_alone(self, job: _Job) -> float:
+        if job.remaining_seconds is not None:
+            return job.remaining_seconds
+        return budget(job.run.config).training_flops / self._flops_per_second
 
     def _begin_next(self) -> None:
         with self._lock:
-            active = sum(job.thread is not None for job in self._jobs.values())
-            for job in self._jobs.values():
-                if active >= self._most_active:
+            for job in self._queue():
+                active = self._active()
+                if len(active) >= self._most_active or (active and not self._has_memory_for(job)):
                     return
-                if job.thread is None:
-                    job.state = RUNNING
-                    job.thread = threading.Thread(
-                        target=self._work, args=(job,), name=job.run.id, daemon=True
-                    )
+                job.state = RUNNING
+                job.thread = threading.Thread(target=self._work, args=(job,), name=job.run.id, daemon=True)
+                try:
                     job.thread.start()
-                    active += 1
+                except RuntimeError:
+                    del self._jobs[job.run.id]
+                    self._ended.notify_all()
+                    self._note_end(job, "failed", _NO_THREAD)
+
+    def _has_memory_for(self, job: _Job) -> bool:
+        """Whether one more run fits: beside what the process has now, and what begun runs will still take."""
+        coming = [each.run for each in self._active() if not each.has_memory] + [job.run]
+        needed = sum(budget(run.config).training_memory_bytes for run in coming)
+        return psutil.Process().memory_info().rss + needed <= self.limits.memory
 
     def _work(self, job: _Job) -> None:
         try:
@@ -215,7 +309,8 @@ class Scheduler:
             self._note_end(
                 job,
                 "failed",
-                f"The run's folder failed: {error.strerror or error}. Free some room and resume.",
+                f"The run's folder {job.run.folder} failed ({error.strerror or error}). Free some room "
+                "there, or look after that disk, and resume.",
             )
         # The thread's last line of defence: the person sees a sentence, the log the rest. BaseException,
         # as that is what libraries written in Rust raise when they panic.
@@ -223,6 +318,8 @@ class Scheduler:
             _log.exception("run %s failed", job.run.id)
             self._note_end(job, "failed", _plain_words(error, job.run.config))
         finally:
+            end = job.run.last_end()
+            _tell("run_ended", job.run, reason=end.reason if end else "not kept")
             with self._lock:
                 self._jobs.pop(job.run.id, None)
                 self._ended.notify_all()
@@ -234,20 +331,31 @@ class Scheduler:
         from slm_core.runs.work import train_run
 
         torch.set_num_threads(job.run.threads)  # holds for this thread and those it starts
+        _tell("run_began", job.run, threads=job.run.threads)
         events = train_run(job.run)
+        borrower = self.cores.join(job.run.owner, job.run.threads)
         try:
             while job.state != STOPPING:
-                with self.cores.borrow(job.run.threads):
+                with self.cores.turn(borrower):
                     event = next(events, None)
                 if event is None:
                     break
-                job.working = event if isinstance(event, Working) else None
-                with job.changed:
-                    job.changed.wait_for(lambda: job.state != PAUSED)
+                self._saw(job, event)
+                if job.state == PAUSED:
+                    self.cores.leave(borrower)
+                    job.rest()
+                    borrower = self.cores.join(job.run.owner, job.run.threads)
         finally:
+            self.cores.leave(borrower)
             events.close()
-        if History(job.run.folder).refresh().finished is None:
+        if job.run.last_end() is None:
             self._note_end(job, "stopped", "Stopped before training began.")
+
+    def _saw(self, job: _Job, event: Event) -> None:
+        job.saw(event)
+        if isinstance(event, StepDone):
+            seconds_per_step = job.run.config.tokens_per_step / max(event.tokens_per_second, 1e-9)
+            self._flops_per_second = budget(job.run.config).flops_per_step / seconds_per_step
 
     def _note_end(self, job: _Job, reason: str, text: str) -> None:
         ended = RunFinished(
@@ -257,6 +365,14 @@ class Scheduler:
             job.run.append(ended)
         except RunError:
             self._failures[job.run.id] = text
+
+
+_NO_THREAD = "The system gives this program no more threads. Wait until another run has ended, and resume."
+
+
+def _tell(what: str, run: Run, **facts: object) -> None:
+    """One line of JSON for the server's log. It names runs and visitors by their ids, and quotes nobody."""
+    _log.info("%s", json.dumps({"event": what, "run": run.id, "owner": run.owner, **facts}))
 
 
 def _plain_words(error: Exception, config: ExperimentConfig) -> str:

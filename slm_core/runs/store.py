@@ -11,30 +11,24 @@ import os
 import re
 import secrets
 import shutil
-import threading
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from slm_core.config import ExperimentConfig, config_from_dict
 from slm_core.errors import ConfigError, CorpusError, RunError
+from slm_core.text.bins import has_dataset
 from slm_core.text.report import TextReport
-from slm_core.train.events import (
-    EvalDone,
-    Event,
-    Notice,
-    RunFinished,
-    RunStarted,
-    SampleDrawn,
-    StepDone,
-    from_json,
-    to_json,
-)
+from slm_core.train.events import Event, RunFinished, from_json, to_json
 
-LARGEST_FILE_BYTES = 250_000_000  # of a model file; the largest preset has 200 MB
 CHECKPOINTS = {"best": "best.safetensors", "last": "last.safetensors"}
+RESUME = "resume.safetensors"
 _REPORT = "report.json"
+_LONGEST_LINE = 20_000  # bytes, of an event that ends a run
+_LONGEST_NAME, _LONGEST_TAG, _MOST_TAGS = 80, 30, 8
 _RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{5,80}")
 
 
@@ -61,7 +55,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """One run's folder and what its run.json says. `config` is as asked for; imported runs came as a single
-    file."""
+    file. owner: the visitor whose run it is, on a shared server; others see it once it is published."""
 
     id: str
     folder: Path
@@ -71,6 +65,9 @@ class Run:
     device: str
     threads: int
     imported: bool = False
+    owner: str = ""
+    published: bool = False
+    tags: tuple[str, ...] = ()
 
     @property
     def checkpoints(self) -> dict[str, Path]:
@@ -80,8 +77,25 @@ class Run:
 
     @property
     def resumable(self) -> bool:
-        """Whether training can go on from where it was saved."""
-        return (self.folder / "resume.safetensors").exists()
+        """Whether training can go on: from where it was saved, or, if nothing was, from the beginning."""
+        if self.imported:
+            return False
+        finished = self.last_end()
+        if finished is not None and finished.reason in ("finished", "diverged"):
+            return False
+        own_text = (self.folder / "text.txt").exists() or has_dataset(self.folder)
+        return self.config.corpus != "own" or own_text
+
+    def last_end(self) -> RunFinished | None:
+        """The event that ended the run, if its history ends with one: else it is live, or was interrupted."""
+        try:
+            with open(self.folder / "events.jsonl", "rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _LONGEST_LINE))
+                *whole, _ = file.read().split(b"\n")  # what follows the last line break is half a line
+            last = from_json(whole[-1].decode("utf-8", "replace")) if whole else None
+        except (OSError, RunError):
+            return None
+        return last if isinstance(last, RunFinished) else None
 
     @property
     def has_report(self) -> bool:
@@ -108,6 +122,11 @@ class Run:
                 f"The run's folder {self.folder} cannot be written ({error.strerror}). {_ROOM}"
             ) from None
 
+    def sweep(self) -> None:
+        """Delete the halves of files that a crash has left. Raises OSError."""
+        for part in self.folder.glob(".*.part"):
+            part.unlink(missing_ok=True)
+
     def append(self, event: Event) -> None:
         """Add an event to the history. Raises RunError if it cannot be written."""
         line = to_json(event).encode("utf-8", "replace") + b"\n"
@@ -127,62 +146,131 @@ _ROOM = "Free some room, or set SLM_RUNS to a folder that can be written."
 
 
 def create_run(
-    root: Path, config: ExperimentConfig, *, name: str, device: str, threads: int, imported: bool = False
+    root: Path,
+    config: ExperimentConfig,
+    *,
+    name: str,
+    device: str,
+    threads: int,
+    imported: bool = False,
+    owner: str = "",
+    text: str | None = None,
 ) -> Run:
-    """Make a run's folder under root, with its run.json. Raises RunError if that cannot be written."""
+    """Make a run's folder under root, with its run.json and the text it is to read, if that is its own.
+    Raises RunError if they cannot be written; then there is no folder."""
     created = datetime.now(UTC)
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "run"
     run_id = f"{created:%Y%m%d-%H%M%S}-{slug}-{secrets.token_hex(3)}"
     run = Run(
         id=run_id,
         folder=root / run_id,
-        name=name[:80],
+        name=name[:_LONGEST_NAME],
         created=created,
         config=config,
         device=device,
         threads=threads,
         imported=imported,
+        owner=owner,
     )
     try:
         run.folder.mkdir(parents=True)
     except OSError as error:
         raise RunError(f"No run can be kept in {root} ({error.strerror}). {_ROOM}") from None
+    try:
+        if text is not None:
+            run.write_text("text.txt", text)
+        _write_settings(run)
+    except RunError:
+        shutil.rmtree(run.folder, ignore_errors=True)  # no half of a run
+        raise
+    return run
+
+
+def change_run(
+    root: Path,
+    run_id: str,
+    *,
+    name: str | None = None,
+    tags: Sequence[str] | None = None,
+    published: bool | None = None,
+) -> Run:
+    """Rename a run, label it, or show it to everybody; give it as it then is. Raises RunError."""
+    run = open_run(root, run_id)
+    if name is not None:
+        run = replace(run, name=name.strip()[:_LONGEST_NAME] or run.name)
+    if tags is not None:
+        cleaned = dict.fromkeys(tag.strip()[:_LONGEST_TAG] for tag in tags if tag.strip())
+        run = replace(run, tags=tuple(cleaned)[:_MOST_TAGS])
+    if published is not None:
+        run = replace(run, published=published)
+    _write_settings(run)
+    return run
+
+
+def _write_settings(run: Run) -> None:
     settings = {
         "name": run.name,
-        "created": created.isoformat(),
-        "config": config.to_dict(),
-        "device": device,
-        "threads": threads,
-        "imported": imported,
+        "created": run.created.isoformat(),
+        "config": run.config.to_dict(),
+        "device": run.device,
+        "threads": run.threads,
+        "imported": run.imported,
+        "owner": run.owner,
+        "published": run.published,
+        "tags": list(run.tags),
     }
     run.write_text("run.json", json.dumps(settings, indent=1))
-    return run
 
 
 def open_run(root: Path, run_id: str) -> Run:
     """The run with this id. Raises RunError if there is none or its run.json is damaged."""
+    file = _folder_of(root, run_id) / "run.json"
+    try:
+        state = file.stat()
+        return _read_settings(file, state.st_mtime_ns, state.st_size, state.st_ino)
+    except (FileNotFoundError, NotADirectoryError):
+        if file.parent.is_dir():
+            raise RunError(
+                f"The run {run_id} has lost its run.json, without which nobody knows what it was. Delete it."
+            ) from None
+        raise _no_such_run(root, run_id) from None
+    except OSError as error:
+        raise RunError(f"{file} cannot be read ({error.strerror}). Look after that disk or folder.") from None
+
+
+def _folder_of(root: Path, run_id: str) -> Path:
     if not _RUN_ID.fullmatch(run_id):  # an id comes from the URL: it must not become a path
         raise RunError(f"{run_id[:80]!r} is no run's id. Choose a run from the list.")
-    folder = root / run_id
+    return root / run_id
+
+
+def _no_such_run(root: Path, run_id: str) -> RunError:
+    return RunError(f"There is no run {run_id} in {root}; it may have been deleted. Choose another.")
+
+
+@lru_cache(maxsize=2_000)  # a page lists all runs; few of them change between two visits
+def _read_settings(file: Path, changed_ns: int, size: int, inode: int) -> Run:
+    folder, run_id = file.parent, file.parent.name
     try:
-        settings: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        settings: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         created, threads = datetime.fromisoformat(settings["created"]), int(settings["threads"])
-        if created.tzinfo is None or threads < 1:  # such times could not be sorted among the others
-            raise ValueError(f"created {created} without a time zone, or {threads} threads")
+        if created.tzinfo is None or not 1970 < created.year < 9999:  # these have no place among the others
+            raise ValueError(f"created {created}")
+        if threads < 1:
+            raise ValueError(f"{threads} threads")
         return Run(
             id=run_id,
             folder=folder,
-            name=str(settings["name"]),
+            name=str(settings["name"])[:_LONGEST_NAME],
             created=created,
             config=config_from_dict(settings["config"]),
             device=str(settings["device"]),
             threads=threads,
             imported=bool(settings["imported"]),
+            owner=str(settings.get("owner", "")),
+            published=bool(settings.get("published", False)),
+            tags=tuple(str(tag)[:_LONGEST_TAG] for tag in settings.get("tags", ()))[:_MOST_TAGS],
         )
-    except OSError:
-        raise RunError(
-            f"There is no run {run_id} in {root}; it may have been deleted. Choose another."
-        ) from None
     except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError, ConfigError) as error:
         raise RunError(
             f"The run {run_id} has a damaged run.json ({error}). Delete the run, or train it anew."
@@ -190,83 +278,37 @@ def open_run(root: Path, run_id: str) -> Run:
 
 
 def list_runs(root: Path) -> list[Run]:
-    """All readable runs, newest first."""
-    found = []
-    for folder in root.iterdir() if root.is_dir() else ():
+    """All readable runs, newest first. Raises RunError if the folder itself cannot be read."""
+    return sorted(_look_through(root)[0], key=lambda run: run.created, reverse=True)
+
+
+def list_damaged(root: Path) -> dict[str, str]:
+    """The ids of runs that cannot be read, each with a sentence why. Raises RunError as `list_runs` does."""
+    return _look_through(root)[1]
+
+
+def _look_through(root: Path) -> tuple[list[Run], dict[str, str]]:
+    runs, damaged = [], {}
+    try:  # anything else is not ours
+        folders = [each for each in root.iterdir() if _RUN_ID.fullmatch(each.name) and each.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        folders = []
+    except OSError as error:
+        raise RunError(f"The folder {root} cannot be read ({error.strerror}). {_ROOM}") from None
+    for folder in folders:
         try:
-            found.append(open_run(root, folder.name))
-        except RunError:  # a stray folder, or a damaged run: opening it says so, listing goes on
-            continue
-    return sorted(found, key=lambda run: run.created, reverse=True)
+            runs.append(open_run(root, folder.name))
+        except RunError as error:
+            damaged[folder.name] = str(error)
+    return runs, damaged
 
 
 def delete_run(root: Path, run_id: str) -> None:
-    """Delete a run's folder with everything in it. Raises RunError if there is no such run."""
-    folder = open_run(root, run_id).folder
+    """Delete a run's folder with everything in it, damaged or not. Raises RunError if there is no such
+    run."""
     try:
-        shutil.rmtree(folder)
+        shutil.rmtree(_folder_of(root, run_id))
+    except FileNotFoundError:
+        raise _no_such_run(root, run_id) from None
     except OSError as error:
         raise RunError(f"The run {run_id} cannot be deleted ({error.strerror}).") from None
-
-
-@dataclass
-class History:
-    """A run's events, read from its folder as they come. What a resumed run does again replaces what it did
-    before."""
-
-    folder: Path
-    started: RunStarted | None = None
-    finished: RunFinished | None = None
-    last_step: StepDone | None = None
-    losses: dict[int, float] = field(default_factory=dict)  # each step's batch loss
-    evaluations: dict[int, EvalDone] = field(default_factory=dict)
-    samples: dict[tuple[int, str], SampleDrawn] = field(default_factory=dict)
-    notices: list[Notice] = field(default_factory=list)
-    damaged_lines: int = 0
-    _offset: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-
-    @property
-    def best(self) -> EvalDone | None:
-        """The evaluation with the lowest validation loss."""
-        return min(self.evaluations.values(), key=lambda each: each.validation_loss, default=None)
-
-    def refresh(self) -> "History":
-        """Read what was appended since the last time; gives itself. A line half-written is left for the next
-        time."""
-        with self._lock:
-            try:
-                with open(self.folder / "events.jsonl", "rb") as file:
-                    file.seek(self._offset)
-                    added = file.read()
-            except OSError:
-                return self
-            whole = added[: added.rfind(b"\n") + 1]
-            self._offset += len(whole)
-            for line in whole.decode("utf-8", "replace").split("\n")[:-1]:  # splitlines cuts at U+2028 too
-                try:
-                    self._take(from_json(line))
-                except RunError:
-                    self.damaged_lines += 1
-        return self
-
-    def _take(self, event: Event) -> None:
-        match event:
-            case StepDone():
-                self.losses[event.step] = event.loss
-                self.last_step = event
-            case EvalDone():
-                self.evaluations[event.step] = event
-            case SampleDrawn():
-                self.samples[event.step, event.source] = event
-            case Notice():
-                self.notices.append(event)
-            case RunFinished():
-                self.finished = event
-            case RunStarted():
-                self.started, self.finished = event, None
-                for kept in (self.losses, self.evaluations):
-                    for step in [step for step in kept if step > event.step]:
-                        del kept[step]
-                for step, source in [key for key in self.samples if key[0] > event.step]:
-                    del self.samples[step, source]

@@ -4,21 +4,28 @@
 left.
 """
 
+import math
 import time
 from collections.abc import Generator, Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any
 
+import torch
+
+from slm_core.errors import CheckpointError, CorpusError
 from slm_core.hardware import choose_device
 from slm_core.model.gpt import GPT
 from slm_core.runs.checkpoint import read_tensors, save_checkpoint, write_tensors
-from slm_core.runs.store import CHECKPOINTS, History, Run
+from slm_core.runs.history import History
+from slm_core.runs.store import CHECKPOINTS, RESUME, Run
 from slm_core.text.bins import has_dataset, read_dataset, write_dataset
 from slm_core.text.corpus import Dataset, preparing
 from slm_core.text.report import text_report
 from slm_core.train.events import EvalDone, Event, RunFinished, Working
-from slm_core.train.trainer import Trainer
+from slm_core.train.trainer import Progress, Trainer
 
 _RESUME_FORMAT = "slm-resume-1"
-_RESUME_FILE = "resume.safetensors"
 SAVING_SHARE = 0.03  # of the time, at most, goes into saves that only a crash would need
 FIRST_SAVE_SECONDS = 10.0
 
@@ -30,23 +37,26 @@ def train_run(run: Run) -> Iterator[Event]:
     SlmError if the text cannot be trained on or the folder cannot be used, and OSError if the disk fails.
     """
     yield Working(step=0, doing="reading the text", share=0.0)
+    run.sweep()
     dataset = yield from _dataset(run)
     device = choose_device(run.device, "cpu")  # refuses one that is not here: the run may come from elsewhere
     trainer = Trainer(run.config, dataset, device)
-    if run.resumable:
-        tensors, facts = read_tensors(run.folder / _RESUME_FILE, _RESUME_FORMAT)
-        trainer.restore(tensors, facts["progress"])
-    saver = _Saver(run, trainer, dataset)
+    data_sha256 = dataset.sha256()
+    _go_on(run, trainer, data_sha256)
+    saver = _Saver(run, trainer, dataset, data_sha256)
     try:
         for event in trainer.events():
+            if isinstance(event, RunFinished) and event.reason == "finished":
+                saver.save_model("last")  # first: a crash must not leave a finished run without its model
             if not isinstance(event, Working):
                 run.append(event)
             if isinstance(event, EvalDone):
                 saver.measured(event)
                 if not run.has_report:  # not before the first measurement: the chart should begin at once
                     run.write_report(text_report(dataset, trainer.config))
-            if isinstance(event, RunFinished) and event.reason == "finished":
-                saver.finished()
+            if isinstance(event, RunFinished):  # there is nothing to go on with
+                with suppress(OSError):  # what is left of it only takes room
+                    (run.folder / RESUME).unlink(missing_ok=True)
             else:
                 saver.now_and_then()
             yield event
@@ -60,9 +70,12 @@ def _dataset(run: Run) -> Generator[Event, None, Dataset]:
     """From the bins in the folder if they are there, else prepared and written there. Raises SlmError,
     OSError."""
     if has_dataset(run.folder):
-        return read_dataset(run.folder, run.config)
+        dataset = read_dataset(run.folder, run.config)
+        if len(dataset.train) <= run.config.block_size:
+            raise CorpusError(f"A part of {run.folder / 'train.bin'} is lost. Start a new run on its text.")
+        return dataset
     text_file = run.folder / "text.txt"
-    text = text_file.read_text(encoding="utf-8") if text_file.exists() else None
+    text = text_file.read_text(encoding="utf-8", errors="replace") if text_file.exists() else None
     for prepared in preparing(run.config, text):
         if isinstance(prepared, Dataset):
             dataset = prepared
@@ -73,14 +86,45 @@ def _dataset(run: Run) -> Generator[Event, None, Dataset]:
     return dataset
 
 
+def _go_on(run: Run, trainer: Trainer, data_sha256: str) -> None:
+    """Put the trainer where the run was saved, if it was. Raises CheckpointError if that is damaged."""
+    if not (run.folder / RESUME).exists():
+        return
+    cure = "Start a new run with these settings."
+    tensors, facts = read_tensors(run.folder / RESUME, _RESUME_FORMAT, cure)
+    try:
+        progress = facts["progress"]
+        sound = _is_sound(progress, run.config.max_iters)
+        same_text = facts.get("data_sha256", data_sha256) == data_sha256
+    except (ArithmeticError, AttributeError, LookupError, TypeError):
+        sound, same_text = False, True
+    if not sound or any(tensor.dtype != torch.float32 for tensor in tensors.values()):
+        raise CheckpointError(f"Where {run.name} was saved, {RESUME} is damaged. {cure}")
+    if not same_text:
+        raise CheckpointError(f"The text of {run.name} is no longer the one it was trained on. {cure}")
+    trainer.restore(tensors, progress)
+
+
+def _is_sound(progress: dict[str, Any], max_iters: int) -> bool:
+    """Whether this could be where a trainer stands: counts are whole, times are finite, no step too many."""
+    for name, at_first in asdict(Progress()).items():
+        value = progress.get(name, at_first)
+        if type(value) is not int and (isinstance(at_first, int) or type(value) is not float):
+            return False
+        if not math.isfinite(value) and (name, value) != ("best_validation_loss", math.inf):
+            return False
+    return 0 <= progress["step"] <= max_iters
+
+
 class _Saver:
     """Writes a run's model files when they are due."""
 
-    def __init__(self, run: Run, trainer: Trainer, dataset: Dataset) -> None:
+    def __init__(self, run: Run, trainer: Trainer, dataset: Dataset, data_sha256: str) -> None:
         self._run, self._trainer, self._dataset = run, trainer, dataset
-        self._data_sha256 = dataset.sha256()
-        evaluations = History(run.folder).refresh().evaluations  # of a run that goes on; else there are none
-        self._metrics = _metrics(evaluations[max(evaluations)]) if evaluations else {}
+        self._data_sha256 = data_sha256
+        # Of a run that goes on: its history may know of later ones that a crash has made undone.
+        last = History(run.folder).refresh().evaluations.get(trainer.progress.evaluated)
+        self._metrics = _metrics(last) if last else {}
         self._saved_at, self._save_seconds = time.monotonic(), FIRST_SAVE_SECONDS * SAVING_SHARE
 
     def measured(self, event: EvalDone) -> None:
@@ -99,14 +143,10 @@ class _Saver:
         self._saved_at = time.monotonic()
         self._save_seconds = self._saved_at - began
 
-    def finished(self) -> None:
-        """Keep the last model; there is nothing to go on with."""
-        self.save_model("last")
-        (self._run.folder / _RESUME_FILE).unlink(missing_ok=True)
-
     def save_to_resume(self) -> None:
         tensors, progress = self._trainer.state()
-        write_tensors(self._run.folder / _RESUME_FILE, tensors, _RESUME_FORMAT, {"progress": progress})
+        facts = {"progress": progress, "data_sha256": self._data_sha256}
+        write_tensors(self._run.folder / RESUME, tensors, _RESUME_FORMAT, facts)
 
     def save_model(self, kind: str) -> None:
         model: GPT = self._trainer.model

@@ -24,7 +24,7 @@ def write_dataset(dataset: Dataset, folder: Path) -> None:
 
 def has_dataset(folder: Path) -> bool:
     """Whether a whole dataset lies in a folder."""
-    return (folder / _TOKENIZER).exists()
+    return all((folder / name).exists() for name in (_TOKENIZER, "train.bin", "validation.bin"))
 
 
 def read_dataset(folder: Path, config: ExperimentConfig) -> Dataset:

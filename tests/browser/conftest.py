@@ -26,7 +26,8 @@ CHROMIUM_FLAGS = [
 class Server:
     """`streamlit run` as a process of its own, listening at `url`."""
 
-    def __init__(self, folder: Path, script: str = "app.py") -> None:
+    def __init__(self, folder: Path, script: str = "app.py", root: Path = ROOT, **settings: str) -> None:
+        """settings are environment variables, or options of `streamlit run` if they begin with "server"."""
         with socket.socket() as probe:
             probe.bind(("localhost", 0))
             port = probe.getsockname()[1]
@@ -34,13 +35,22 @@ class Server:
         self._log_file = folder / "server.log"
         command = [sys.executable, "-m", "streamlit", "run", script, "--server.headless", "true"]
         command += ["--server.port", str(port), "--server.address", "localhost"]
+        for name, value in settings.items():
+            if name.startswith("server"):
+                command += [f"--{name.replace('_', '.')}", value]
+        environment = {name: value for name, value in settings.items() if not name.startswith("server")}
         with self._log_file.open("w") as log:
             self.process = subprocess.Popen(
                 command,
-                cwd=ROOT,
+                cwd=root,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "SLM_RUNS": str(folder / "runs"), "PYTHONPATH": str(ROOT)},
+                env={
+                    **os.environ,
+                    "SLM_RUNS": str(folder / "runs"),
+                    "PYTHONPATH": str(root),
+                    **environment,
+                },
             )
         self._wait_until_up()
 
@@ -74,13 +84,14 @@ class Server:
 
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Starts a server that nobody has visited yet, as often as called; all are gone after the test."""
+    """Starts a server that nobody has visited yet, as often as called; all are gone after the test. With
+    `folder`, one that keeps its runs where an earlier one did; other settings as Server takes them."""
     started: list[Server] = []
 
-    def start(script: str = "app.py") -> Server:
-        folder = tmp_path / f"server-{len(started)}"
-        folder.mkdir()
-        started.append(Server(folder, script))
+    def start(script: str = "app.py", folder: str = "", root: Path = ROOT, **settings: str) -> Server:
+        kept = tmp_path / (folder or f"server-{len(started)}")
+        kept.mkdir(exist_ok=True)
+        started.append(Server(kept, script, root, **settings))
         return started[-1]
 
     yield start

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.ui import server
+from pages.ui import server, visitor
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,6 +19,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     it."""
     monkeypatch.setenv("SLM_RUNS", str(tmp_path / "runs"))
     monkeypatch.delitem(sys.modules, server._HOLDER, raising=False)
+    monkeypatch.setattr(visitor, "_cookie", lambda: "")  # AppTest makes up an object for every cookie
     yield tmp_path / "runs"
     server.stop_everything()
     sys.modules.pop(server._HOLDER, None)
