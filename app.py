@@ -4,15 +4,13 @@ Streamlit reads this file in two ways: once as a module, to find the server at i
 each visit.
 """
 
-from pathlib import Path
-
 import streamlit as st
 
+from pages import PAGES
 from pages.ui import deployment, server, serving, sidebar
 from slm_core.errors import ConfigError
 
 TITLE = "Small language models"
-PAGES = Path(__file__).resolve().parent / "pages"  # whatever file Streamlit was started with
 
 
 def frame() -> None:
@@ -27,6 +25,10 @@ def frame() -> None:
             "Text": [
                 st.Page(PAGES / "text/data.py", title="Data"),
                 st.Page(PAGES / "text/tokenizer.py", title="Tokenizer"),
+            ],
+            "Labs": [
+                st.Page(PAGES / "labs/compare.py", title="Compare"),
+                st.Page(PAGES / "labs/scaling.py", title="Scaling lab"),
             ],
             "Lecture": [st.Page(PAGES / "lecture/server.py", title="Server")],
         }

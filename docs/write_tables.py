@@ -1,4 +1,4 @@
-"""Writes the tables of README that say what presets and settings there are, from the files that decide it.
+"""Writes the tables of README and docs that say what presets, settings and profiles there are.
 
 python docs/write_tables.py
 """
@@ -12,6 +12,7 @@ sys.path.insert(0, str(ROOT))
 
 from slm_core.config import KNOBS, load_presets  # noqa: E402
 from slm_core.model.budget import budget  # noqa: E402
+from slm_core.runs.limits import LIMITS, PROFILES, allowed_presets  # noqa: E402
 
 
 def presets_table() -> str:
@@ -39,18 +40,44 @@ def settings_table() -> str:
     return "\n".join(rows)
 
 
-def with_tables(readme: str) -> str:
-    """README's text with both tables as they should be."""
-    for name, table in {"presets": presets_table(), "settings": settings_table()}.items():
-        readme = re.sub(
-            rf"(<!-- {name} -->\n).*?(\n<!-- end -->)",
-            lambda found, t=table: found[1] + t + found[2],
-            readme,
+def profiles_table() -> str:
+    """What each profile allows, one row for each limit."""
+    rows = [f"| limit | {' | '.join(PROFILES)} | what it is |", "|---" * (len(PROFILES) + 2) + "|"]
+    for name, knob in LIMITS.items():
+        allowed = [_said(name, getattr(limits, name), knob.high) for limits in PROFILES.values()]
+        rows.append(f"| `{name}` | {' | '.join(allowed)} | {knob.help} |")
+    configs = {name: preset.config for name, preset in load_presets().items()}
+    offered = [", ".join(allowed_presets(limits, configs)) for limits in PROFILES.values()]
+    whole = ", ".join(configs)
+    offered = ["all" if each == whole else each for each in offered]
+    rows.append(f"| presets offered | {' | '.join(offered)} | Those that the limits allow. |")
+    return "\n".join(rows)
+
+
+def _said(name: str, value: int, without: float) -> str:
+    if value == without:
+        return "none"
+    if value == 0:
+        return {"active_runs": "as many as cores", "memory_bytes": "nine tenths of the machine's"}[name]
+    return f"{value / 1e6:,.0f} MB" if name.endswith("_bytes") else f"{value:,}"
+
+
+TABLES = {"presets": presets_table, "settings": settings_table, "profiles": profiles_table}
+FILES = ("README.md", "docs/deploy.md")
+
+
+def with_tables(text: str) -> str:
+    """A file's text with the tables that it has a place for as they should be."""
+    for name, table in TABLES.items():
+        text = re.sub(
+            rf"(<!-- {name} -->\n).*?(\n?<!-- end -->)",
+            lambda found, made=table: found[1] + made() + "\n" + found[2].lstrip("\n"),
+            text,
             flags=re.S,
         )
-    return readme
+    return text
 
 
 if __name__ == "__main__":
-    file = ROOT / "README.md"
-    file.write_text(with_tables(file.read_text(encoding="utf-8")), encoding="utf-8")
+    for file in (ROOT / name for name in FILES):
+        file.write_text(with_tables(file.read_text(encoding="utf-8")), encoding="utf-8")

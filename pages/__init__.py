@@ -1,1 +1,5 @@
-"""The app's pages, one folder per section of the navigation, and what they share in `ui`."""
+"""The pages of the app, by the question that each answers."""
+
+from pathlib import Path
+
+PAGES = Path(__file__).resolve().parent  # for links, whatever file Streamlit was started with

@@ -73,9 +73,29 @@ def loss_figure(
         "layout": {
             "xaxis": {"title": {"text": "step"}, "range": [0, max_iters]},
             "yaxis": axis,
-            "shapes": [_across(value) for value in references.values()],
-            "annotations": [_label(name, value, logarithmic) for name, value in references.items()],
+            "shapes": [across(value) for value in references.values()],
+            "annotations": [label(name, value, logarithmic) for name, value in references.items()],
         },
+    }
+
+
+def extraction_figure(
+    *,
+    steps: Sequence[int],
+    train_rates: Sequence[float],
+    validation_rates: Sequence[float],
+    max_iters: int,
+) -> dict[str, Any]:
+    """Shares (0..1) of places at which a model goes on by heart, over steps: in its own text, and in held-out
+    text as the control."""
+    lines = [
+        _line("its own text", steps, train_rates, TRAINING_COLOR),
+        _line("new text", steps, validation_rates, VALIDATION_COLOR),
+    ]
+    axis = {"title": {"text": "by heart"}, "range": [-0.03, 1.05], "tickformat": ".0%", "dtick": 0.5}
+    return {
+        "data": [{**line, "hovertemplate": "%{y:.0%}"} for line in lines],
+        "layout": {"xaxis": {"title": {"text": "step"}, "range": [0, max_iters]}, "yaxis": axis},
     }
 
 
@@ -146,12 +166,14 @@ def vocabulary_figure(
     return {"data": data, "layout": layout}
 
 
-def _across(value: float) -> dict[str, Any]:
+def across(value: float) -> dict[str, Any]:
+    """A dotted line across a chart, for its layout's shapes."""
     line = {"color": REFERENCE_COLOR, "width": 2, "dash": "dot"}
     return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": value, "y1": value, "line": line}
 
 
-def _label(name: str, value: float, logarithmic: bool) -> dict[str, Any]:
+def label(name: str, value: float, logarithmic: bool = False) -> dict[str, Any]:
+    """A name and a value at the right end of such a line, for the layout's annotations."""
     return {
         "xref": "paper",
         "x": 1,

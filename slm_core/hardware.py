@@ -64,6 +64,15 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
+def free_memory_bytes(device: str) -> int:
+    """Memory that is free for training on a device now. Imports torch for a graphics card."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.mem_get_info(device)[0]
+    return psutil.virtual_memory().available
+
+
 def let_idle_threads_sleep() -> None:
     """Tell threads that compute together to sleep, not spin, while they wait. Call it before torch loads.
 

@@ -21,6 +21,8 @@ LAYERS = [
     "runs",
     "study",
     "figures",
+    "lab_figures",
+    "sweep_figures",
     "cli",
     "__main__",
 ]
@@ -39,11 +41,9 @@ TORCH_FREE = [
     "slm_core.hardware",
     "slm_core.runs.store",
     "slm_core.runs.scheduler",
-    "slm_core.study.commentary",
-    "slm_core.study.vocabulary",
     "slm_core.figures",
     "slm_core.cli",
-    *(name for name in MODULES if name.startswith("slm_core.text.")),
+    *(name for name in MODULES if name.startswith(("slm_core.text.", "slm_core.study."))),
 ]
 # Below this heading, the README shows where things live, in a fenced block of the kind "text". The first word
 # of each line is a path from the root, a folder's ends with "/", and a few words about it follow.

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slm_core.figures import MOST_POINTS, length_figure, loss_figure, thinned, vocabulary_figure
+from slm_core.figures import (
+    MOST_POINTS,
+    extraction_figure,
+    length_figure,
+    loss_figure,
+    thinned,
+    vocabulary_figure,
+)
 
 GIVEN = {
     "batch_losses": {1: 3.0, 2: 2.5, 3: 2.0, 4: 1.5},
@@ -113,3 +120,14 @@ def test_lengths_are_bars_between_their_edges_with_block_size_where_it_lies(bloc
     shapes = figure["layout"].get("shapes", [])
     assert [shape["x0"] for shape in shapes] == [block_size] * lines_drawn
     go.Figure(json.loads(json.dumps(figure)))
+
+
+def test_what_is_known_by_heart_is_drawn_for_both_texts():
+    figure = extraction_figure(
+        steps=[0, 20, 40], train_rates=[0, 0.5, 1], validation_rates=[0, 0, 0.1], max_iters=60
+    )
+    assert lines(figure) == {
+        "its own text": [(0, 0), (20, 0.5), (40, 1)],
+        "new text": [(0, 0), (20, 0), (40, 0.1)],
+    }
+    assert figure["layout"]["xaxis"]["range"] == [0, 60]

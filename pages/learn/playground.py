@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from pages import PAGES
 from pages.ui import controls, engine, models, words, writing
 from slm_core.errors import SlmError
 from slm_core.model.sampling import SAMPLING_KNOBS, Sampling
@@ -12,7 +13,7 @@ st.markdown("What has the model learned to write? Give it a beginning, and it go
 found = {(model.run.id, model.kind): model for model in models.available()}
 if not found:
     st.info("There is no model yet. Train one, which takes less than half a minute, or open a model file.")
-    st.page_link("pages/learn/train.py", label="Train a model", icon=":material/school:")
+    st.page_link(PAGES / "learn/train.py", label="Train a model", icon=":material/school:")
     models.bring()
     st.stop()
 

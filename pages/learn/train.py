@@ -48,7 +48,7 @@ except ConfigError as error:
         st.error(words.plain(str(error)))
 else:
     with summary:
-        allowed = costs.draw(config, sidebar.chosen_device())
+        allowed = costs.draw(config, sidebar.chosen_device(), text)
         if config.corpus == "own":
             text = text if text is not None and own_text.check(text, config) else None
 

@@ -2,12 +2,11 @@
 
 import streamlit as st
 
+from pages import PAGES
 from pages.ui import controls, downloads, reading, shelf, text_view, words, world
 from slm_core.errors import SlmError
 from slm_core.figures import length_figure
 from slm_core.text.statistics import length_histogram
-
-TRAIN_PAGE = "pages/learn/train.py"
 
 st.title("Data", anchor=False)
 st.markdown(
@@ -49,7 +48,7 @@ if found is not None:
         )
     if st.button("Train on this text", icon=":material/play_arrow:"):
         shelf.use(source)
-        st.switch_page(TRAIN_PAGE)
+        st.switch_page(PAGES / "learn/train.py")
 
     st.subheader("Read it", anchor=False)
     marks = reading.marks(source, description, size)

@@ -54,6 +54,11 @@ def set_one(name: str, to: Any) -> None:
     st.session_state[_key(name)] = to
 
 
+def current() -> ExperimentConfig:
+    """The config that the controls make, wherever they are drawn. Raises ConfigError if it is impossible."""
+    return config_from_dict({name: value(name) for name in KNOBS})
+
+
 def corpus_title(name: str) -> str:
     """What people call a corpus."""
     return _CORPORA[name]

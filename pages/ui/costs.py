@@ -3,13 +3,18 @@
 import streamlit as st
 
 from pages.ui import deployment, engine, server, words
-from slm_core.config import ExperimentConfig
-from slm_core.errors import RunError
-from slm_core.model.budget import TOKENS_PER_PARAMETER, budget
+from slm_core.config import ExperimentConfig, load_presets
+from slm_core.errors import RunError, SlmError
+from slm_core.hardware import free_memory_bytes
+from slm_core.model.budget import budget
+from slm_core.runs.limits import allowed_presets
+from slm_core.study.advice import PATIENCE_SECONDS, quicker, that_fits
+from slm_core.study.capacity import capacity, estimated_text_bits
 
 
-def draw(config: ExperimentConfig, device: str) -> bool:
-    """Draw the costs of a config on a device, and what this server says to it. False if it may not run."""
+def draw(config: ExperimentConfig, device: str, text: str | None = None) -> bool:
+    """Draw the costs of a config on a device, and what this server says to it. False if it may not run.
+    text: the visitor's own, if it is to be read."""
     cost = budget(config)
     with st.container(horizontal=True, gap="medium"):
         st.metric("Parameters", words.compact(cost.parameters), border=True)
@@ -19,15 +24,30 @@ def draw(config: ExperimentConfig, device: str) -> bool:
     st.caption(
         f"Parameters: {words.compact(cost.embedding_parameters)} in the embedding, "
         f"{words.compact(cost.block_parameters)} in the blocks; the file will have "
-        f"{words.size(cost.checkpoint_bytes)}. "
-        f"A model of this size could use {TOKENS_PER_PARAMETER} tokens per parameter, "
-        f"{words.compact(TOKENS_PER_PARAMETER * cost.parameters)} in all; this one gets "
-        f"{words.compact(config.dataset_size)} and reads them {words.compact(config.epochs)} times."
+        f"{words.size(cost.checkpoint_bytes)}. The run reads its {words.compact(config.dataset_size)} tokens "
+        f"{words.compact(config.epochs)} times."
     )
-    return _allowed(config)
+    st.fragment(_gauge, run_every=None if server.is_warm() else 0.7)(config, text)
+    return _allowed(config, device)
 
 
-def _allowed(config: ExperimentConfig) -> bool:
+def _gauge(config: ExperimentConfig, text: str | None) -> None:
+    """How full the model would be, if it learned its text by heart."""
+    if not server.is_warm():  # it needs a tokenizer, which is learned in the background
+        return
+    try:
+        found = capacity(config, estimated_text_bits(config, text))
+    except SlmError:  # no text yet: the page asks for one
+        return
+    st.progress(
+        min(1.0, found.fill),
+        f"To know this text by heart takes {words.size(found.text_bits / 8)} of information; this model can "
+        f"store about {words.size(found.capacity_bits / 8)}.",
+    )
+    st.caption(found.prediction)
+
+
+def _allowed(config: ExperimentConfig, device: str) -> bool:
     try:
         if problems := deployment.limits().problems(config):
             raise RunError("\n".join(problems))
@@ -35,6 +55,16 @@ def _allowed(config: ExperimentConfig) -> bool:
     except RunError as error:
         st.error(words.plain(str(error)))
         return False
+    free, needed = (
+        free_memory_bytes("cpu" if device == "mps" else device),
+        budget(config).training_memory_bytes,
+    )
+    if needed > free:
+        fits = " and ".join(f"{name} {value}" for name, value in that_fits(config, free).items())
+        st.warning(
+            f"Training needs about {words.size(needed)} of memory, and {words.size(free)} is free. "
+            + (f"It would fit with {fits}." if fits else "Take a smaller preset.")
+        )
     if going:
         named = words.plain(", ".join(f"{run.name} of {run.created:%d %b %H:%M} UTC" for run in going))
         st.warning(f"There is no more room here for your runs: starting this one deletes {named}.")
@@ -66,3 +96,15 @@ def _time_tile(config: ExperimentConfig, device: str) -> None:
     else:
         shown, meaning = "…", "A few steps of this very model are being tried on this machine."
     st.metric("Time here", shown, help=meaning, border=True)
+    if speed is not None:
+        _too_slow(config, speed.run_seconds(config))
+
+
+def _too_slow(config: ExperimentConfig, seconds: float) -> None:
+    if seconds <= PATIENCE_SECONDS:
+        return
+    configs = {name: preset.config for name, preset in load_presets().items()}
+    offered = allowed_presets(deployment.limits(), configs)
+    if found := quicker(config, seconds, {name: configs[name] for name in offered}):
+        name, its_seconds = found
+        st.caption(f"Long for a lecture. The preset {name} takes about {words.duration(its_seconds)} here.")

@@ -12,8 +12,14 @@ from slm_core.runs.history import History
 from slm_core.runs.scheduler import Scheduler
 from slm_core.runs.storage import expected_bytes
 from slm_core.runs.store import Run, list_damaged, list_runs, open_run, runs_folder
-from slm_core.study.samples import Verdict, judge, training_texts
+from slm_core.study import samples
+from slm_core.study.evidence import Evidence
+from slm_core.study.experiments import TAG
+from slm_core.study.samples import Copying, Verdict, judge, training_texts
+from slm_core.study.verdict import Verdict as RunVerdict
+from slm_core.study.verdict import verdict as judge_run
 from slm_core.text import stories
+from slm_core.text.report import TextReport
 
 _MOST_HISTORIES = 64
 
@@ -59,11 +65,39 @@ def state_of(run: Run) -> str:
     return end.reason if end is not None else "interrupted"
 
 
+def run_verdict(run: Run, history: History, report: TextReport | None) -> RunVerdict | None:
+    """What a run's measurements show so far; None before there are any."""
+    if history.started is None:
+        return None
+    return judge_run(
+        Evidence(
+            config=run.config,
+            evaluations=[history.evaluations[step] for step in sorted(history.evaluations)],
+            loss_at_chance=history.started.loss_at_chance,
+            train_tokens=history.started.train_tokens,
+            leaking=report is not None and report.leaks.leaking,
+            floor=report.floor.nats_per_token if report is not None and report.floor else None,
+            counting=report.yardsticks.trigram_nats if report is not None else None,
+            extractions=[history.extractions[step] for step in sorted(history.extractions)] or None,
+            ended=history.finished.reason if history.finished is not None else None,
+        )
+    )
+
+
 def references(run: Run, history: History) -> dict[str, float]:
     """What a run's validation loss can be compared with, in nats per token, by name."""
     if report := run.report():
         return report.references()
     return {"guessing blindly (ln V)": history.started.loss_at_chance} if history.started else {}
+
+
+def copying(run: Run, prompt: str, text: str) -> Copying | None:
+    """What of a text the model of a run copied; None for models that came as files, whose training text
+    stayed behind."""
+    try:
+        return samples.copying(run.folder, prompt, text)
+    except SlmError:
+        return None
 
 
 def verdict(run: Run, text: str) -> Verdict | None:
@@ -83,8 +117,10 @@ def visible_runs() -> list[Run]:
 
 
 def trained_runs(most: int = 8) -> list[Run]:
-    """The latest runs that were trained here and that this visitor may see, newest first."""
-    return [run for run in visible_runs() if not run.imported][:most]
+    """The latest runs that were trained here, not for a sweep, and that this visitor may see, newest
+    first."""
+    runs = (run for run in visible_runs() if not run.imported)
+    return [run for run in runs if not any(tag.startswith(TAG) for tag in run.tags)][:most]
 
 
 def damaged_runs() -> dict[str, str]:

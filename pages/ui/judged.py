@@ -1,10 +1,10 @@
-"""A text that a model wrote, and what it is: copied, new and possible, or impossible from some place."""
+"""A text that a model wrote, and what it is: copied and from where, new and possible, or impossible."""
 
 import streamlit as st
 
-from pages.ui import engine, words
+from pages.ui import engine, marked, words
 from slm_core.runs.store import Run
-from slm_core.study.samples import COPIED, IMPOSSIBLE, POSSIBLE, Verdict
+from slm_core.study.samples import COPIED, IMPOSSIBLE, POSSIBLE, Copying, Passage
 
 _SAID = {
     COPIED: ":blue-badge[copied] Word for word from its training text.",
@@ -14,20 +14,30 @@ _SAID = {
 
 
 def draw(run: Run, prompt: str, text: str) -> None:
-    """Draw a prompt and what the model of a run wrote after it, with the verdict where the stories are
-    known."""
-    verdict = engine.verdict(run, prompt + text)
-    st.markdown(shown(prompt, text, verdict))
+    """Draw a prompt and what the model of a run wrote after it: what it copied, with its source to point at,
+    and, where the stories are known, whether it can be."""
+    verdict, copying = engine.verdict(run, prompt + text), engine.copying(run, prompt, text)
+    passages = copying.passages if copying else (Passage(prompt + text),)
+    st.html(marked.written(passages, len(prompt), verdict.impossible_from if verdict else None))
     if verdict is not None:
         st.caption(_SAID[verdict.kind])
+    if copying is not None and (verdict is None or verdict.kind != COPIED):
+        st.caption(_said(copying))
 
 
-def shown(prompt: str, text: str, verdict: Verdict | None = None) -> str:
-    """Markdown of a prompt, in grey, and the text after it; what cannot be is red, in both."""
-    end = None if verdict is None else verdict.impossible_from
-    whole = prompt + text
-    sound = len(whole) if end is None or not whole[end:].strip() else end
-    begun, written, wrong = prompt[:sound], whole[len(prompt) : sound], whole[sound:]
-    red = f":red[{words.plain(wrong)}]" if wrong else ""
-    grey = f":gray[{words.plain(begun)}]" if begun else ""
-    return f"{grey}{words.plain(written)}{red}"
+def _said(copying: Copying) -> str:
+    compared = "" if copying.whole else "the beginning of "
+    if copying.share == 0:
+        return (
+            f"No passage of {copying.at_least} characters or more stands in {compared}its training text; the "
+            f"longest has {copying.longest}. Shorter ones are chance."
+        )
+    return (
+        f"**{copying.share:.0%}** of what it wrote stands word for word in {compared}its training text (on "
+        f"blue: point at it for the place). The longest passage has {copying.longest:,} characters."
+    )
+
+
+def shown(prompt: str, text: str) -> str:
+    """Markdown of a prompt, in grey, and the text after it, while it is being written."""
+    return f":gray[{words.plain(prompt)}]{words.plain(text)}" if prompt else words.plain(text)

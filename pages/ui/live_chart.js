@@ -2,11 +2,26 @@
 
 const NARROW = 560 // pixels; below, every margin counts
 
+// Plotly's own camera leaves the ground transparent: on a white slide, a chart made for the night could not be read. And
+// a picture has none of the page's fonts: texts are measured in the one that they will be drawn in, or they are cut.
+const CAMERA = {
+  name: "Save as PNG",
+  icon: { width: 24, height: 24, path: "M9 3 7.2 5H4a2 2 0 0 0-2 2v12a2 2 0 0 0 2 2h16a2 2 0 0 0 2-2V7a2 2 0 0 0-2-2h-3.2L15 3zm3 15a5 5 0 1 1 0-10 5 5 0 0 1 0 10z" },
+  click: (chart) =>
+    window.Plotly.downloadImage(
+      { data: chart.data, layout: { ...chart.layout, paper_bgcolor: themeOf(chart).paper, font: { family: "sans-serif" } } },
+      {
+        format: "png", scale: 2, width: chart.clientWidth, height: chart.clientHeight,
+        filename: document.title.split(" · ")[0].toLowerCase(), // the page's name
+      },
+    ),
+}
+
 // Never changes: for a new config Plotly starts the chart over, zoom and all.
 const CONFIG = {
   displaylogo: false,
   displayModeBar: "hover",
-  modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]],
+  modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", CAMERA]],
   scrollZoom: false, // the wheel scrolls the page
   doubleClick: "reset",
 }

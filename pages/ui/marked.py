@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+from slm_core.study.samples import Passage
 from slm_core.text.stories import Choice
 
 _DARKEST = math.log(60)  # nats; choices with more odds than this look the same
@@ -26,6 +27,15 @@ STYLE = """<style>
   bottom: 1.75em; z-index: 9; white-space: nowrap; font-size: .8em; line-height: 1.3;
   padding: .2em .6em; border-radius: .3em; background: #2b2430; color: #fff; }
 .slm-odds .cannot { background: rgba(225, 45, 45, .3); border-bottom: .18em solid rgb(225, 45, 45); }
+.slm-written { white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.75; unicode-bidi: plaintext; }
+.slm-written .prompt { opacity: .6; }
+.slm-written .copied { background: rgba(0, 120, 200, .2); border-radius: .2em; padding: .1em 0;
+  position: relative; cursor: help; }
+.slm-written .copied:is(:hover, :focus)::after { content: attr(data-source); position: absolute; left: 0;
+  top: 1.7em; z-index: 9; width: max-content; max-width: min(26rem, 70vw); white-space: pre-wrap;
+  font-size: .85em; line-height: 1.4; padding: .5em .8em; border-radius: .3em; background: #2b2430;
+  color: #fff; }
+.slm-written .cannot { color: rgb(215, 45, 45); text-decoration: underline wavy; }
 .slm-legend { display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; font-size: .9em; align-items: baseline; }
 .slm-legend span span { border-radius: .3em; padding: .12em .5em; }
 .slm-legend .cannot { background: rgba(225, 45, 45, .3); border-bottom: .18em solid rgb(225, 45, 45); }
@@ -76,6 +86,32 @@ def uncertain(text: str, choices: Sequence[Choice], first_impossible: int | None
     if end < len(text):
         pieces.append(f'<span class="cannot" data-odds="no story says this">{html.escape(text[end:])}</span>')
     return f'{STYLE}<div class="slm-odds">{"".join(pieces)}</div>'
+
+
+def written(passages: Sequence[Passage], prompt: int, first_impossible: int | None = None) -> str:
+    """What a model wrote after a prompt of so many characters: passages that it copied on a blue ground, with
+    their source to point at, and what cannot be in red."""
+    pieces, start = [], 0
+    for passage in passages:
+        end = start + len(passage.text)
+        cuts = [at for at in (prompt, first_impossible) if at is not None and start < at < end]
+        inner = []
+        for first, last in pairwise(sorted({start, end, *cuts})):
+            wrong = first_impossible is not None and first >= first_impossible
+            kind = "cannot" if wrong else "prompt" if first < prompt else "new"
+            inner.append(
+                f'<span class="{kind}">{html.escape(passage.text[first - start : last - start])}</span>'
+            )
+        pieces.append(_with_source("".join(inner), passage.source))
+        start = end
+    return f'{STYLE}<div class="slm-written">{"".join(pieces)}</div>'
+
+
+def _with_source(said: str, source: str) -> str:
+    if not source:
+        return said
+    told = html.escape(f"In its training text: {source}")
+    return f'<span class="copied" tabindex="0" data-source="{told}">{said}</span>'
 
 
 def legend() -> str:

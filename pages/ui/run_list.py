@@ -1,9 +1,11 @@
 """The runs that a visitor has, and what can be done with each: open it, go on with it, keep it, let it go."""
 
+from typing import Any
+
 import streamlit as st
 
-from pages.ui import deployment, engine, server, visitor, words
-from slm_core.errors import SlmError
+from pages.ui import controls, deployment, engine, server, visitor, words
+from slm_core.errors import RunError, SlmError
 from slm_core.runs.store import Run, change_run
 
 STATES = {
@@ -81,6 +83,21 @@ def _resume(runs: list[Run]) -> None:
     for run in runs:
         resume(run.id)
     engine.choose_run(runs[0].id)
+
+
+def train_again(run: Run, changes: dict[str, Any]) -> None:
+    """Begin a run like another one with some settings changed; what is wrong is kept for the page to say."""
+    try:
+        config = run.config.with_changes(changes)
+        text = st.session_state.get("own_text") if config.corpus == "own" else None
+        if config.corpus == "own" and text is None:
+            raise RunError(
+                "The text of that run is not kept. Give it again under your own text, and press Train."
+            )
+        controls.set_all(config)
+        engine.choose_run(engine.start(config, name=run.name, device=run.device, text=text))
+    except SlmError as error:
+        st.session_state["complaint"] = str(error)
 
 
 def delete(run_id: str) -> None:

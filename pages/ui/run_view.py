@@ -2,12 +2,11 @@
 
 import streamlit as st
 
-from pages.ui import deployment, engine, judged, run_list, text_view, visitor, words
+from pages.ui import engine, judged, run_buttons, text_view, verdict_view, words
 from pages.ui.live_chart import live_chart
-from slm_core.figures import loss_figure
+from slm_core.figures import extraction_figure, loss_figure
 from slm_core.runs.history import History
 from slm_core.runs.store import RESUME, Run
-from slm_core.study.commentary import commentary
 from slm_core.study.curves import UNITS, curves
 from slm_core.text.report import TextReport
 
@@ -25,7 +24,7 @@ def _draw(run: Run, live: bool) -> None:
     if live != (status is not None):
         st.rerun()  # the run has ended, or goes on again: the whole page changes, and how often it looks
     history, state = engine.history(run), engine.state_of(run)
-    _buttons(run, state)
+    run_buttons.draw(run, state)
     report = run.report()
     _where_it_stands(run, history, state, report)
     chart, texts = st.columns([3, 2], gap="medium")
@@ -36,65 +35,6 @@ def _draw(run: Run, live: bool) -> None:
     _numbers(run, history)
     if report is not None:
         text_view.explain(report)
-
-
-def _buttons(run: Run, state: str) -> None:
-    scheduler = engine.scheduler()
-    mine, at_rest = visitor.may_steer(run), state not in ("running", "queued", "stopping", "paused")
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if mine and state == "running":
-            st.button("Pause", icon=":material/pause:", on_click=scheduler.pause, args=(run.id,))
-        if mine and (state == "paused" or (at_rest and run.resumable)):
-            st.button(
-                "Resume",
-                icon=":material/play_arrow:",
-                type="primary",
-                on_click=run_list.resume,
-                args=(run.id,),
-            )
-        if mine and state in ("queued", "running", "paused"):
-            st.button("Stop", icon=":material/stop:", on_click=scheduler.stop, args=(run.id,))
-        kind = "primary" if state == "finished" else "secondary"
-        can_write = run.checkpoints and (at_rest or state == "paused")
-        if can_write and st.button("Let it write", icon=":material/edit_note:", type=kind):
-            st.session_state["playground_run"] = run.id
-            st.switch_page("pages/learn/playground.py")
-        if st.button(
-            "New run", icon=":material/add:", help="Back to the settings. This run stays in the list."
-        ):
-            engine.choose_run(None)
-            st.rerun()
-        if at_rest:
-            _keep_or_let_go(run, mine)
-
-
-def _keep_or_let_go(run: Run, mine: bool) -> None:
-    if "last" in run.checkpoints:
-        st.download_button(
-            "Download",
-            data=run.checkpoints["last"].read_bytes,
-            file_name=f"{run.name}.safetensors",
-            mime="application/octet-stream",
-            icon=":material/download:",
-            on_click="ignore",
-            help="The model as one file: weights, settings, tokenizer.",
-        )
-    if not mine:
-        return
-    with st.popover("Delete", icon=":material/delete:"):
-        st.markdown("Delete this run with its models and its history? That cannot be undone.")
-        st.button("Delete for good", type="primary", on_click=run_list.delete, args=(run.id,))
-    if deployment.limits().separate:
-        key = f"publish-{run.id}"
-        st.toggle(
-            "Show to everybody",
-            run.published,
-            key=key,
-            on_change=run_list.publish,
-            args=(run.id, key),
-            help="Everybody on this server may then open this run and write with its model. It is not "
-            "deleted when room runs out.",
-        )
 
 
 def _where_it_stands(run: Run, history: History, state: str, report: TextReport | None) -> None:
@@ -130,10 +70,7 @@ def _where_it_stands(run: Run, history: History, state: str, report: TextReport 
         st.warning(f"{history.damaged_lines} lines of this run's history are damaged and are left out.")
     if state in ("finished", "stopped") and not run.checkpoints:
         st.warning("The model files of this run are gone. Its history is still there.")
-    evaluations = [history.evaluations[each] for each in sorted(history.evaluations)]
-    if history.started is not None:
-        leaking = report is not None and report.leaks.leaking
-        st.markdown(f"**{commentary(evaluations, history.started.loss_at_chance, leaking)}**")
+    verdict_view.draw(run, history, report, at_rest=status is None)
     if report is not None:
         text_view.warn(report)
     for notice in history.notices:
@@ -178,6 +115,32 @@ def _chart(run: Run, history: History) -> None:
     # Below the chart, so that the curves are what a small projector shows first.
     st.segmented_control("Unit", UNITS, default=next(iter(UNITS)), key="unit", **shared)
     st.caption(UNITS[unit])
+    _by_heart(run, history)
+
+
+def _by_heart(run: Run, history: History) -> None:
+    if not history.extractions:
+        return
+    steps = sorted(history.extractions)
+    found = [history.extractions[step] for step in steps]
+    figure = extraction_figure(
+        steps=steps,
+        train_rates=[each.train_rate for each in found],
+        validation_rates=[each.validation_rate for each in found],
+        max_iters=run.config.max_iters,
+    )
+    now = found[-1]
+    st.markdown(
+        f"**What it knows by heart.** Given {now.length_tokens} tokens of a text, does it go on with the "
+        f"next {now.length_tokens} exactly?"
+    )
+    said = f"At step {now.step} it does in {now.train_rate:.0%} of the places of its own text."
+    live_chart(figure, key=f"extraction-{run.id}", height=210, alt=said)
+    st.caption(
+        f"Now in {now.train_rate:.0%} of {now.places_train} places in the text that it trains on, and, as a "
+        f"control, in {now.validation_rate:.0%} of {now.places_validation} places in text that it has never "
+        "read."
+    )
 
 
 _SOURCES = {

@@ -17,6 +17,7 @@ from streamlit import config
 
 from slm_core.config import ExperimentConfig
 from slm_core.hardware import devices, let_idle_threads_sleep
+from slm_core.study.capacity import estimated_text_bits
 from slm_core.text.corpus import story_tokenizer
 
 T = TypeVar("T")
@@ -117,6 +118,7 @@ def _load_torch() -> None:
     devices()
     # What the first run will most likely read.
     story_tokenizer(ExperimentConfig.corpus, ExperimentConfig.vocab_size, ExperimentConfig.tokenizer)
+    estimated_text_bits(ExperimentConfig())
     # Hundreds of thousands of objects that live as long as the process: were they not frozen, each full
     # collection would walk them all with the interpreter locked, 200 ms at a time in the middle of training.
     gc.collect()

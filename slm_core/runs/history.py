@@ -8,6 +8,7 @@ from slm_core.errors import RunError
 from slm_core.train.events import (
     EvalDone,
     Event,
+    ExtractionDone,
     Notice,
     RunFinished,
     RunStarted,
@@ -27,7 +28,9 @@ class History:
     finished: RunFinished | None = None
     last_step: StepDone | None = None
     losses: dict[int, float] = field(default_factory=dict)  # each step's batch loss
+    elapsed: dict[int, float] = field(default_factory=dict)  # seconds spent computing, up to each step
     evaluations: dict[int, EvalDone] = field(default_factory=dict)
+    extractions: dict[int, ExtractionDone] = field(default_factory=dict)
     samples: dict[tuple[int, str], SampleDrawn] = field(default_factory=dict)
     notices: list[Notice] = field(default_factory=list)
     damaged_lines: int = 0
@@ -62,9 +65,12 @@ class History:
         match event:
             case StepDone():
                 self.losses[event.step] = event.loss
+                self.elapsed[event.step] = event.elapsed_seconds
                 self.last_step = event
             case EvalDone():
                 self.evaluations[event.step] = event
+            case ExtractionDone():
+                self.extractions[event.step] = event
             case SampleDrawn():
                 self.samples[event.step, event.source] = event
             case Notice() if event not in self.notices:  # a run that begins anew says it again
@@ -75,7 +81,7 @@ class History:
                 self.started, self.finished = event, None
                 if event.step == 0:
                     self.last_step = None
-                for kept in (self.losses, self.evaluations):
+                for kept in (self.losses, self.elapsed, self.evaluations, self.extractions):
                     for step in [step for step in kept if step > event.step]:
                         del kept[step]
                 for step, source in [key for key in self.samples if key[0] > event.step]:

@@ -90,7 +90,7 @@ PROFILES: dict[str, Limits] = {
     "classroom": Limits(
         separate=True,
         active_runs=32,
-        runs_per_session=6,
+        runs_per_session=20,
         parameters=60 * _MB,
         max_iters=20_000,
         dataset_size=10 * _MB,
@@ -103,7 +103,7 @@ PROFILES: dict[str, Limits] = {
     "cloud": Limits(
         separate=True,
         active_runs=32,
-        runs_per_session=3,
+        runs_per_session=6,
         parameters=1 * _MB,
         max_iters=2_000,
         dataset_size=300_000,

@@ -7,6 +7,7 @@ Torch is imported inside the threads, so that a page which only asks how runs st
 import json
 import logging
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,6 +101,7 @@ class Scheduler:
         text: str | None = None,
         threads: int = 0,
         owner: str = "",
+        tags: Sequence[str] = (),
     ) -> str:
         """Begin a new run and give its id. `text` is read when config.corpus is "own".
 
@@ -119,9 +121,8 @@ class Scheduler:
         with self._lock:
             self._check_number(owner)
             self.make_room(owner, expected_bytes(config))
-            run = create_run(
-                self.root, config, name=name, device=device, threads=threads, owner=owner, text=text
-            )
+            about = {"name": name, "device": device, "threads": threads, "owner": owner, "tags": tags}
+            run = create_run(self.root, config, **about, text=text)
             self._enqueue(run)
         return run.id
 

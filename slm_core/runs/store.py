@@ -26,7 +26,7 @@ from slm_core.train.events import Event, RunFinished, from_json, to_json
 
 CHECKPOINTS = {"best": "best.safetensors", "last": "last.safetensors"}
 RESUME = "resume.safetensors"
-_REPORT = "report.json"
+_SETTINGS, _REPORT = "run.json", "report.json"
 _LONGEST_LINE = 20_000  # bytes, of an event that ends a run
 _LONGEST_NAME, _LONGEST_TAG, _MOST_TAGS = 80, 30, 8
 _RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{5,80}")
@@ -123,9 +123,11 @@ class Run:
             ) from None
 
     def sweep(self) -> None:
-        """Delete the halves of files that a crash has left. Raises OSError."""
+        """Delete the halves of files that a crash or a failed disk has left. To be called before training,
+        which writes all files but run.json; that one a page may be writing just now. Raises OSError."""
         for part in self.folder.glob(".*.part"):
-            part.unlink(missing_ok=True)
+            if not part.name.startswith(f".{_SETTINGS}."):
+                part.unlink(missing_ok=True)
 
     def append(self, event: Event) -> None:
         """Add an event to the history. Raises RunError if it cannot be written."""
@@ -154,6 +156,7 @@ def create_run(
     threads: int,
     imported: bool = False,
     owner: str = "",
+    tags: Sequence[str] = (),
     text: str | None = None,
 ) -> Run:
     """Make a run's folder under root, with its run.json and the text it is to read, if that is its own.
@@ -164,13 +167,14 @@ def create_run(
     run = Run(
         id=run_id,
         folder=root / run_id,
-        name=name[:_LONGEST_NAME],
+        name=_short(name, _LONGEST_NAME),
         created=created,
         config=config,
         device=device,
         threads=threads,
         imported=imported,
         owner=owner,
+        tags=_labels(tags),
     )
     try:
         run.folder.mkdir(parents=True)
@@ -197,14 +201,22 @@ def change_run(
     """Rename a run, label it, or show it to everybody; give it as it then is. Raises RunError."""
     run = open_run(root, run_id)
     if name is not None:
-        run = replace(run, name=name.strip()[:_LONGEST_NAME] or run.name)
+        run = replace(run, name=_short(name.strip(), _LONGEST_NAME) or run.name)
     if tags is not None:
-        cleaned = dict.fromkeys(tag.strip()[:_LONGEST_TAG] for tag in tags if tag.strip())
-        run = replace(run, tags=tuple(cleaned)[:_MOST_TAGS])
+        run = replace(run, tags=_labels(tags))
     if published is not None:
         run = replace(run, published=published)
     _write_settings(run)
     return run
+
+
+def _labels(tags: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_short(tag.strip(), _LONGEST_TAG) for tag in tags if tag.strip()))[:_MOST_TAGS]
+
+
+def _short(text: str, most: int) -> str:
+    """At most so many characters of a text, and no halves of characters, which no page could show."""
+    return text.encode("utf-8", "replace").decode()[:most]
 
 
 def _write_settings(run: Run) -> None:
@@ -219,12 +231,12 @@ def _write_settings(run: Run) -> None:
         "published": run.published,
         "tags": list(run.tags),
     }
-    run.write_text("run.json", json.dumps(settings, indent=1))
+    run.write_text(_SETTINGS, json.dumps(settings, indent=1))
 
 
 def open_run(root: Path, run_id: str) -> Run:
     """The run with this id. Raises RunError if there is none or its run.json is damaged."""
-    file = _folder_of(root, run_id) / "run.json"
+    file = _folder_of(root, run_id) / _SETTINGS
     try:
         state = file.stat()
         return _read_settings(file, state.st_mtime_ns, state.st_size, state.st_ino)
@@ -261,7 +273,7 @@ def _read_settings(file: Path, changed_ns: int, size: int, inode: int) -> Run:
         return Run(
             id=run_id,
             folder=folder,
-            name=str(settings["name"])[:_LONGEST_NAME],
+            name=_short(str(settings["name"]), _LONGEST_NAME),
             created=created,
             config=config_from_dict(settings["config"]),
             device=str(settings["device"]),
@@ -269,7 +281,7 @@ def _read_settings(file: Path, changed_ns: int, size: int, inode: int) -> Run:
             imported=bool(settings["imported"]),
             owner=str(settings.get("owner", "")),
             published=bool(settings.get("published", False)),
-            tags=tuple(str(tag)[:_LONGEST_TAG] for tag in settings.get("tags", ()))[:_MOST_TAGS],
+            tags=tuple(_short(str(tag), _LONGEST_TAG) for tag in settings.get("tags", ()))[:_MOST_TAGS],
         )
     except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError, ConfigError) as error:
         raise RunError(

@@ -61,20 +61,22 @@ def train_run(run: Run) -> Iterator[Event]:
                 saver.now_and_then()
             yield event
     except GeneratorExit:  # stopped from outside
-        saver.save_to_resume()
-        saver.save_model("last")
-        run.append(trainer.stopped())
+        if not isinstance(event, RunFinished):
+            saver.save_to_resume()
+            saver.save_model("last")
+            run.append(trainer.stopped())
 
 
 def _dataset(run: Run) -> Generator[Event, None, Dataset]:
     """From the bins in the folder if they are there, else prepared and written there. Raises SlmError,
     OSError."""
+    text_file = run.folder / "text.txt"
     if has_dataset(run.folder):
         dataset = read_dataset(run.folder, run.config)
         if len(dataset.train) <= run.config.block_size:
             raise CorpusError(f"A part of {run.folder / 'train.bin'} is lost. Start a new run on its text.")
+        text_file.unlink(missing_ok=True)  # a crash may have come before
         return dataset
-    text_file = run.folder / "text.txt"
     text = text_file.read_text(encoding="utf-8", errors="replace") if text_file.exists() else None
     for prepared in preparing(run.config, text):
         if isinstance(prepared, Dataset):

@@ -1,5 +1,5 @@
 """What a text written by a model is: copied from its training text, new and possible, or impossible from some
-place."""
+place; and which passages of it were copied, and from where."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from slm_core.errors import CorpusError
+from slm_core.study.memorization import TrainingIndex, beyond_chance
 from slm_core.text import stories
 from slm_core.text.bins import read_tokenizer
 
+MOST_COMPARED = 1_000_000  # characters of a training text, the first ones: bounds memory
 COPIED, POSSIBLE, IMPOSSIBLE = "copied", "new and possible", "impossible"
 
 
@@ -31,11 +34,78 @@ def judge(text: str, size: str, training_texts: Sequence[str]) -> Verdict:
     return Verdict(POSSIBLE) if place is None else Verdict(IMPOSSIBLE, place)
 
 
+@dataclass(frozen=True)
+class Passage:
+    """A part of a text, and where the training text has it, with a few words around; "" if it is new."""
+
+    text: str
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Copying:
+    """Which passages of a written text stand word for word in the training text.
+
+    passages   prompt and text, cut up
+    share      of the written characters that are copied, 0 to 1
+    longest    characters of the longest match, however short
+    at_least   characters that a match must have to count as copied: fewer would be chance
+    whole      whether the whole training text was compared, or only its beginning
+    """
+
+    passages: tuple[Passage, ...]
+    share: float
+    longest: int
+    at_least: int
+    whole: bool
+
+
+@lru_cache(maxsize=256)  # a live page asks again each second
+def copying(folder: Path, prompt: str, text: str) -> Copying:
+    """Compare what a model wrote after a prompt with the training text of its run, which lies in a folder.
+    Raises CorpusError or TokenizerError if that is not there."""
+    index, at_least = _memory(folder)
+    pieces = index.pieces(prompt + text, at_least)
+    copied = sum(
+        max(0, piece.end - max(piece.start, len(prompt))) for piece in pieces if piece.match is not None
+    )
+    longest = index.longest(prompt + text)
+    return Copying(
+        passages=tuple(
+            Passage(
+                (prompt + text)[piece.start : piece.end],
+                index.excerpt(piece.match) if piece.match is not None else "",
+            )
+            for piece in pieces
+        ),
+        share=copied / max(1, len(text)),
+        longest=longest.length if longest is not None else 0,
+        at_least=at_least,
+        whole=index.whole,
+    )
+
+
+@lru_cache(maxsize=8)
+def _memory(folder: Path) -> tuple[TrainingIndex, int]:
+    """The index of a run's training text, and how long a match must be to be beyond chance."""
+    index = TrainingIndex(training_texts(folder), MOST_COMPARED)
+    return index, beyond_chance(index, _texts(folder, "validation.bin"))
+
+
 @lru_cache(maxsize=8)
 def training_texts(folder: Path) -> tuple[str, ...]:
-    """The documents that the run in a folder trains on, the last one as far as it goes. Raises
-    CorpusError."""
+    """The documents that the run in a folder trains on, the last one as far as it goes. Raises CorpusError or
+    TokenizerError."""
+    return _texts(folder, "train.bin")
+
+
+def _texts(folder: Path, name: str) -> tuple[str, ...]:
     tokenizer = read_tokenizer(folder)
-    ids = np.fromfile(folder / "train.bin", dtype="<u2")
+    try:
+        ids = np.fromfile(folder / name, dtype="<u2", count=MOST_COMPARED)  # a token is a character or more
+    except OSError as error:
+        raise CorpusError(f"{folder / name} cannot be read ({error.strerror}). Start the run anew.") from None
+    if len(ids) and ids.max() >= tokenizer.vocab_size:
+        raise CorpusError(f"{folder / name} does not belong to its tokenizer. Start the run anew.")
     marks = np.flatnonzero(ids == tokenizer.end_of_text)
     return tuple(tokenizer.decode(part[1:]) for part in np.split(ids, marks)[1:] if len(part) > 1)

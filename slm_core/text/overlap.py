@@ -64,11 +64,11 @@ def leak_report(dataset: Dataset) -> LeakReport:
     train_words, validation_words = (_documents(ids, dataset.tokenizer) for ids in (train, validation))
     known = set(train_words)
     duplicates = sum(each in known for each in validation_words if each)
-    mine, theirs = _Passages(train, end, numbers), _Passages(validation, end, numbers)
+    mine, theirs = Passages(train, end, numbers), Passages(validation, end, numbers)
     fresh = _first_told(mine, train_words)
     shares, independent = {}, {}
     for length in (SHORT, LONG):
-        shares[length] = _share_found(theirs.hashes(length, theirs.inside), mine.hashes(length, mine.inside))
+        shares[length] = share_found(theirs.hashes(length, theirs.inside), mine.hashes(length, mine.inside))
         independent[length] = _share_elsewhere(mine, fresh, length, min(len(validation), MOST_ASKED))
     leaking = duplicates > 0 or shares[LONG] > independent[LONG] + MARGIN
     return LeakReport(
@@ -106,7 +106,7 @@ def _sentence(duplicates: int, documents: int, share: float, independent: float,
     return f"No leak: {found} The validation loss is measured on text that the model has not seen."
 
 
-class _Passages:
+class Passages:
     """A stream of ids of shape (N,), the document each belongs to, and the hashes of its passages."""
 
     def __init__(self, ids: np.ndarray, end_of_text: int, numbers: np.ndarray) -> None:
@@ -140,7 +140,7 @@ class _Passages:
         return self.all_hashes(length)[self.whole(length, allowed)]
 
 
-def _share_found(passages: np.ndarray, text: np.ndarray) -> float:
+def share_found(passages: np.ndarray, text: np.ndarray) -> float:
     """The share of passages that occur in a text, both as hashes."""
     if not len(passages):
         return 0.0
@@ -161,7 +161,7 @@ def _among(hashes: np.ndarray, known: np.ndarray) -> np.ndarray:
     return found
 
 
-def _first_told(passages: _Passages, words: list[str]) -> np.ndarray:
+def _first_told(passages: Passages, words: list[str]) -> np.ndarray:
     """Which tokens of a text, bool (N,), stand in no document and no passage of REPEAT tokens that came
     before."""
     seen: set[str] = set()
@@ -178,7 +178,7 @@ def _first_told(passages: _Passages, words: list[str]) -> np.ndarray:
     return fresh & (np.cumsum(covered)[:-1] == 0)
 
 
-def _share_elsewhere(passages: _Passages, fresh: np.ndarray, length: int, tokens: int) -> float:
+def _share_elsewhere(passages: Passages, fresh: np.ndarray, length: int, tokens: int) -> float:
     """The share of a text's passages that stand in another document of it, too. Documents from all over it
     are asked for, `tokens` tokens of them. A text that is one document is cut into pieces as long as
     `tokens`."""

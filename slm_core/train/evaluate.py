@@ -111,6 +111,5 @@ def measure(
 def _window_sums(model: GPT, inputs: Tensor, targets: Tensor) -> Tensor:
     device = model.embedding.weight.device
     losses = token_losses(model(inputs.to(device)), targets.to(device))  # (rows, T)
-    return (
-        losses.sum(dim=1).double().cpu()
-    )  # (rows,); summed in float64, so that the order of windows does not matter
+    # (rows,); summed up in float64, so that the order of windows does not matter; not every device has it
+    return losses.sum(dim=1).cpu().double()

@@ -1,13 +1,16 @@
 """What a training run tells, in the order it happens:
 
-RunStarted (StepDone | EvalDone | SampleDrawn | Notice | Working)* RunFinished
+RunStarted (StepDone | EvalDone | ExtractionDone | SampleDrawn | Notice | Working)* RunFinished
+
+Each EvalDone is followed by the ExtractionDone and then the SampleDrawn of its step.
 
 Events are frozen and hold JSON scalars only, so a run can be written as one line per event and read back
 anywhere.
 """
 
 import json
-from dataclasses import asdict, dataclass
+import sys
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from slm_core.errors import RunError
@@ -56,6 +59,23 @@ class EvalDone:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExtractionDone:
+    """How much the model knows by heart: the share (0..1) of places in a text where, given `length_tokens`
+    tokens, it goes on with the very `length_tokens` that follow there.
+
+    train_rate is of the text that it learns from. validation_rate is the control: what it can guess of a text
+    that it has never read, unless that stands in the training text, too.
+    """
+
+    step: int
+    train_rate: float
+    validation_rate: float
+    places_train: int
+    places_validation: int
+    length_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class SampleDrawn:
     """Text that the model wrote at this step after a test prompt, the same prompt throughout the run.
 
@@ -101,9 +121,11 @@ class RunFinished:
     elapsed_seconds: float
 
 
-Event = RunStarted | StepDone | EvalDone | SampleDrawn | Notice | Working | RunFinished
+Event = RunStarted | StepDone | EvalDone | ExtractionDone | SampleDrawn | Notice | Working | RunFinished
 
 _KINDS: dict[str, type] = {kind.__name__: kind for kind in Event.__args__}
+_TYPES = {kind: {each.name: each.type for each in fields(kind)} for kind in Event.__args__}
+_LARGEST = {int: 2**53, float: sys.float_info.max}  # what every reader of JSON takes for that very number
 
 
 def to_json(event: Event) -> str:
@@ -113,9 +135,22 @@ def to_json(event: Event) -> str:
 
 
 def from_json(line: str) -> Event:
-    """The event that `to_json` wrote. Raises RunError for anything else."""
+    """The event that `to_json` wrote. Raises RunError for anything else, so that nobody who draws or counts
+    an event needs to ask what its values are."""
     try:
         row: dict[str, Any] = json.loads(line)
-        return _KINDS[row.pop("event")](**row)
+        event = _KINDS[row.pop("event")](**row)
+        wrong = [name for name, kind in _TYPES[type(event)].items() if not _fits(row[name], kind)]
+        if wrong:
+            raise ValueError(f"its {' and its '.join(wrong)} cannot be that")
+        return event
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunError(f"This line of a run's history cannot be read: {line[:80]!r} ({error}).") from None
+
+
+def _fits(value: Any, kind: type) -> bool:
+    if kind in _LARGEST:
+        return type(value) in (int, kind) and abs(value) <= _LARGEST[kind]  # false for NaN too
+    if kind is str and type(value) is str:
+        value.encode()  # a ValueError if there are halves of characters, which no page could show
+    return type(value) is kind

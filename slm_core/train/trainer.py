@@ -21,6 +21,7 @@ from slm_core.config import ExperimentConfig
 from slm_core.errors import CheckpointError
 from slm_core.model.generate import write_text
 from slm_core.model.gpt import GPT, Dropout, token_losses
+from slm_core.model.probe import extraction_rate, passage_length, passages_of
 from slm_core.model.sampling import Sampling
 from slm_core.text.corpus import Dataset
 from slm_core.text.spans import span_length
@@ -35,6 +36,7 @@ from slm_core.train.evaluate import (
 from slm_core.train.events import (
     EvalDone,
     Event,
+    ExtractionDone,
     Notice,
     RunFinished,
     RunStarted,
@@ -55,12 +57,14 @@ class Progress:
 
     step: int = 0  # updates done
     evaluated: int = -1  # the last step at which losses were measured
-    samples: int = 0  # samples drawn since then
+    extracted: int = -1  # the last step at which it was tested what is known by heart
+    samples: int = 0  # samples drawn since the last update
     best_step: int = 0
     best_validation_loss: float = math.inf
     elapsed_seconds: float = 0.0  # spent computing, pauses left out
     step_seconds: float = 0.0  # a running mean, for the time left
-    evaluation_seconds: float = 0.0
+    evaluation_seconds: float = 0.0  # likewise
+    extraction_seconds: float = 0.0
 
 
 class Trainer:
@@ -75,6 +79,11 @@ class Trainer:
         self.train_windows = self._windows(dataset.train)
         self.validation_windows = self._windows(dataset.validation)
         check_validation(self.validation_windows)
+        length = passage_length(config.block_size, min(len(dataset.train), len(dataset.validation)))
+        self.train_passages, self.validation_passages = (
+            passages_of(ids, length, dataset.tokenizer.end_of_text).to(self.device)  # (P, 2 * length)
+            for ids in (dataset.train, dataset.validation)
+        )
         # The weights are drawn on the CPU and then moved, so that every device starts from the same ones.
         self.model = GPT(self.config, torch.Generator().manual_seed(self._seed(_WEIGHTS, 0))).to(self.device)
         self.model.train()
@@ -106,6 +115,7 @@ class Trainer:
                 if not finite:
                     yield self._diverged()
                     return
+                yield from self._test_memory()
                 yield from self._write_samples()
             if progress.step == config.max_iters:
                 yield self._finished("finished", f"All {config.max_iters:,} steps are done.")
@@ -196,6 +206,28 @@ class Trainer:
                 return result
             yield Working(step=self.progress.step, doing=doing, share=result)
 
+    def _test_memory(self) -> Iterator[Event]:
+        """See how much of each side the model knows by heart, unless that is done for this step."""
+        progress = self.progress
+        if progress.extracted == progress.step:
+            return
+        began = progress.elapsed_seconds
+        train = self._timed(lambda: extraction_rate(self.model, self.train_passages))
+        yield Working(step=progress.step, doing="testing what is known by heart", share=0.5)
+        validation = self._timed(lambda: extraction_rate(self.model, self.validation_passages))
+        progress.extraction_seconds = _running_mean(
+            progress.extraction_seconds, progress.elapsed_seconds - began
+        )
+        progress.extracted = progress.step
+        yield ExtractionDone(
+            step=progress.step,
+            train_rate=train.rate,
+            validation_rate=validation.rate,
+            places_train=train.places,
+            places_validation=validation.places,
+            length_tokens=self.train_passages.size(1) // 2,
+        )
+
     def _write_samples(self) -> Iterator[Event]:
         """Let the model go on from the beginning of a text it learns from, and of one it has never seen."""
         progress, tokenizer = self.progress, self.dataset.tokenizer
@@ -239,9 +271,10 @@ class Trainer:
         evaluations = (
             math.ceil(config.max_iters / config.eval_interval) - progress.step // config.eval_interval
         )
-        return (
-            config.max_iters - progress.step
-        ) * progress.step_seconds + evaluations * progress.evaluation_seconds
+        steps = config.max_iters - progress.step
+        return steps * progress.step_seconds + evaluations * (
+            progress.evaluation_seconds + progress.extraction_seconds
+        )
 
     def _diverged(self) -> RunFinished:
         return self._finished(

@@ -1,12 +1,14 @@
 """The Playground: empty, writing, and refusing what is no model."""
 
+import re
+
 import pytest
 
-from pages.ui import engine, judged, models
+from pages.ui import engine, marked, models
 from slm_core.errors import SlmError
 from slm_core.runs.checkpoint import import_checkpoint, load_checkpoint
 from slm_core.runs.store import list_runs
-from slm_core.study.samples import COPIED, IMPOSSIBLE, Verdict
+from slm_core.study.samples import Passage
 from tests.pages.test_train import button, set_small, train_to_the_end
 
 PAGE = "pages/learn/playground.py"
@@ -51,9 +53,9 @@ def test_markup_in_a_prompt_stays_text(open_app, trained):
     app = open_app(PAGE)
     app.text_area(key="prompt").set_value("<script>alert(1)</script> [x](javascript:y) $a$ :red[b]").run()
     button(app, "Write").click().run()
-    shown = [each.value for each in app.markdown if "script" in each.value]
+    shown = [each.proto.body for each in app.get("html") if "script" in each.proto.body]
     assert shown and not app.exception
-    assert all("<script>" not in each and "](" not in each and ":red[b" not in each for each in shown)
+    assert all("<script>" not in each for each in shown)
 
 
 def test_a_damaged_model_is_said_and_others_can_be_chosen(open_app, trained):
@@ -82,14 +84,25 @@ def test_a_brought_file_becomes_a_model_of_its_own(open_app, trained):
         import_checkpoint(root, content[:-100], "cut.safetensors")
 
 
+def spans(html: str) -> list[tuple[str, str]]:
+    """Class and text of each innermost span."""
+    return re.findall(r'<span class="(prompt|new|cannot)">([^<]*)</span>', html)
+
+
 @pytest.mark.parametrize(
-    ("prompt", "text", "verdict", "expected"),
+    ("prompt", "text", "impossible", "expected"),
     [
-        ("One ", "day", None, r":gray[One ]day"),
-        ("One ", "day", Verdict(COPIED), r":gray[One ]day"),
-        ("One ", "day it", Verdict(IMPOSSIBLE, 7), r":gray[One ]day:red[ it]"),
-        ("Once ", "day", Verdict(IMPOSSIBLE, 3), r":gray[Onc]:red[e day]"),
+        ("One ", "day", None, [("prompt", "One "), ("new", "day")]),
+        ("One ", "day it", 7, [("prompt", "One "), ("new", "day"), ("cannot", " it")]),
+        ("Once ", "day", 3, [("prompt", "Onc"), ("cannot", "e "), ("cannot", "day")]),
+        ("", "<b>", None, [("new", "&lt;b&gt;")]),
     ],
 )
-def test_what_cannot_be_is_red_in_the_prompt_and_in_the_text(prompt, text, verdict, expected):
-    assert judged.shown(prompt, text, verdict) == expected
+def test_what_cannot_be_is_red_in_the_prompt_and_in_the_text(prompt, text, impossible, expected):
+    assert spans(marked.written([Passage(prompt + text)], len(prompt), impossible)) == expected
+
+
+def test_a_copied_passage_shows_its_source_and_no_markup():
+    html = marked.written([Passage("so "), Passage("it was", 'x"><b>it was</b>')], 0)
+    assert "<b>" not in html and html.count('class="copied"') == 1
+    assert "&quot;&gt;&lt;b&gt;it was" in html and spans(html) == [("new", "so "), ("new", "it was")]

@@ -1,6 +1,7 @@
 """Events as lines of text."""
 
 import dataclasses
+import json
 
 import pytest
 from hypothesis import given
@@ -14,15 +15,16 @@ KINDS = [
     events.RunStarted,
     events.StepDone,
     events.EvalDone,
+    events.ExtractionDone,
     events.SampleDrawn,
     events.Notice,
     events.Working,
 ]
-NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+NUMBERS = {float: st.floats(allow_nan=False, allow_infinity=False), int: st.integers(-(2**53), 2**53)}
 
 
 @given(st.one_of(*(st.builds(kind, **{
-    field.name: NUMBERS for field in dataclasses.fields(kind) if field.type is float
+    field.name: NUMBERS[field.type] for field in dataclasses.fields(kind) if field.type in NUMBERS
 }) for kind in [*KINDS, RunFinished])))  # fmt: skip
 def test_an_event_is_one_line_that_reads_back_as_itself(event):
     line = to_json(event)
@@ -60,3 +62,20 @@ WHOLE = to_json(events.Notice(step=3, text="Größe"))
 def test_a_damaged_line_is_refused(line):
     with pytest.raises(RunError, match="cannot be read"):
         from_json(line)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, RunFinished])
+def test_a_value_of_another_kind_is_refused(kind):
+    right = {int: 3, float: 0.5, str: "training", bool: True}
+    wrong = {
+        int: ["3", 3.0, True, None, [3], {}, 2**53 + 1],
+        float: ["0.5", True, None, [0.5], float("nan"), float("inf"), -float("inf"), 10**400],
+        str: [3, None, True, ["a"], {}, "half of a character: \ud800"],
+        bool: [1, 0.0, "true", None, []],
+    }
+    whole = {field.name: right[field.type] for field in dataclasses.fields(kind)}
+    assert from_json(json.dumps({"event": kind.__name__, **whole})) == kind(**whole)
+    for field in dataclasses.fields(kind):
+        for value in wrong[field.type]:
+            with pytest.raises(RunError, match="cannot be read"):
+                from_json(json.dumps({"event": kind.__name__, **whole, field.name: value}))

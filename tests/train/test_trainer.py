@@ -4,6 +4,7 @@ import itertools
 import math
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,11 +12,14 @@ import torch
 
 from slm_core.config import ExperimentConfig, load_presets
 from slm_core.errors import CheckpointError, CorpusError
+from slm_core.model.probe import extraction_rate, passages_of
 from slm_core.text import spans
 from slm_core.text.corpus import prepare
+from slm_core.train import trainer as trainer_module
 from slm_core.train.events import (
     EvalDone,
     Event,
+    ExtractionDone,
     Notice,
     RunFinished,
     RunStarted,
@@ -31,6 +35,7 @@ LETTERS = {
     Working: "w",
     StepDone: "t",
     EvalDone: "e",
+    ExtractionDone: "x",
     SampleDrawn: "s",
     RunFinished: "F",
 }
@@ -57,10 +62,11 @@ def without_clock(event: Event) -> Event:
 def test_events_come_in_the_order_that_was_promised(tiny_config, tiny_dataset):
     events = list(Trainer(tiny_config, replace(tiny_dataset, notices=("one", "two"))).events())
     letters = "".join(LETTERS[type(event)] for event in events)
-    measuring = "w+ess"  # both losses, then a sample for each side
+    measuring = "w+ewxss"  # both losses, what is known by heart of each side, a sample for each side
     assert re.fullmatch(f"Snn{measuring}(wt){{3}}{measuring}(wt){{3}}{measuring}F", letters), letters
     assert [event.step for event in of_kind(events, StepDone)] == [1, 2, 3, 4, 5, 6]
-    assert [event.step for event in of_kind(events, EvalDone)] == [0, 3, 6]
+    for kind in (EvalDone, ExtractionDone):
+        assert [event.step for event in of_kind(events, kind)] == [0, 3, 6]
     assert [event.source for event in of_kind(events, SampleDrawn)] == ["training", "validation"] * 3
     assert events[-1].reason == "finished"
 
@@ -91,6 +97,43 @@ def test_the_first_losses_are_those_of_guessing(tiny_config, tiny_dataset):
     assert first.train_loss == pytest.approx(chance, abs=0.1)
     assert first.validation_loss == pytest.approx(chance, abs=0.1)
     assert of_kind(events, StepDone)[0].loss == pytest.approx(chance, abs=0.1)
+
+
+@pytest.mark.parametrize(("block_size", "tokens", "length"), [(16, 999, 8), (32, 999, 16), (64, 25, 12)])
+def test_what_is_known_by_heart_is_asked_of_both_sides_with_one_length(
+    tiny_config, tiny_dataset, block_size, tokens, length
+):
+    dataset = replace(tiny_dataset, validation=tiny_dataset.validation[:tokens])
+    trainer = Trainer(tiny_config.with_changes({"block_size": block_size, "max_iters": 2}), dataset)
+    for event in trainer.events():
+        if isinstance(event, ExtractionDone):
+            train, validation = (
+                extraction_rate(trainer.model, passages_of(ids, length, dataset.tokenizer.end_of_text))
+                for ids in (dataset.train, dataset.validation)
+            )
+            assert event == ExtractionDone(
+                step=trainer.progress.step,
+                train_rate=train.rate,
+                validation_rate=validation.rate,
+                places_train=train.places,
+                places_validation=validation.places,
+                length_tokens=length,
+            )
+            assert train.places > 20 and validation.places > 1
+
+
+def test_the_time_it_takes_is_counted_and_foreseen(tiny_config, tiny_dataset, monkeypatch):
+    """On a clock by which every piece of work takes one second."""
+    monkeypatch.setattr(trainer_module, "time", SimpleNamespace(perf_counter=itertools.count().__next__))
+    trainer, seconds = Trainer(tiny_config, tiny_dataset), {}
+    for event in itertools.takewhile(lambda event: getattr(event, "step", 0) < 2, trainer.events()):
+        seconds[type(event)] = trainer.progress.elapsed_seconds
+        if isinstance(event, StepDone):
+            told = event.remaining_seconds
+    assert seconds[ExtractionDone] - seconds[EvalDone] == 2  # one for each side
+    measuring = seconds[EvalDone] + 2
+    a_step = 4  # two passes, clipping, the update
+    assert told == 5 * a_step + 2 * measuring
 
 
 def test_the_best_is_the_lowest_validation_loss(tiny_config, tiny_dataset):
@@ -252,7 +295,7 @@ def test_a_state_put_back_goes_on_as_if_nothing_had_been(tiny_config, tiny_datas
         second.restore({name: tensor.clone() for name, tensor in tensors.items()}, progress)
         after = list(map(without_clock, second.events()))
         assert same(weights(whole), weights(second)), f"stopped after {stop} events"
-        kept = (StepDone, EvalDone, SampleDrawn)
+        kept = (StepDone, EvalDone, ExtractionDone, SampleDrawn)
         history = [event for event in before + after if isinstance(event, kept)]
         assert history == [event for event in expected if isinstance(event, kept)], (
             f"stopped after {stop} events"
@@ -306,8 +349,11 @@ def test_a_text_that_fits_into_the_model_is_learned_by_heart(monkeypatch):
         corpus="tales", dataset_size=200, vocab_size=512, n_embd=64, block_size=64,
         max_iters=160, eval_interval=20, learning_rate=1e-2,
     )  # fmt: skip
-    measured = of_kind(list(Trainer(config, prepare(config)).events()), EvalDone)
+    events = list(Trainer(config, prepare(config)).events())
+    measured, extracted = of_kind(events, EvalDone), of_kind(events, ExtractionDone)
     assert measured[-1].train_loss < 0.1
+    assert extracted[0].train_rate == 0 and extracted[-1].train_rate > 0.5
+    assert max(event.validation_rate for event in extracted) < 0.1
     best = min(event.validation_loss for event in measured)
     assert measured[-1].validation_loss > best + 3 * measured[-1].validation_standard_error
     assert measured[-1].validation_loss > measured[-1].train_loss + 1

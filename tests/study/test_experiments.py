@@ -1,0 +1,156 @@
+"""Sweeps that are kept: started, found again after a restart, guessed at, deleted; hostile files refused."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from slm_core.config import ExperimentConfig
+from slm_core.errors import ConfigError, RunError, SlmError
+from slm_core.runs.history import History
+from slm_core.runs.limits import Limits
+from slm_core.runs.scheduler import Scheduler
+from slm_core.runs.store import list_runs, open_run
+from slm_core.study import experiments
+from slm_core.study.experiments import create_experiment, go_on, list_experiments, open_experiment, with_guess
+from slm_core.study.findings import findings
+from slm_core.study.sweep import Prediction, Sweep
+
+
+@pytest.fixture
+def sweep(tiny_config) -> Sweep:
+    base = tiny_config.with_changes({"gradient_accumulation_steps": 1, "dropout": 0.0, "n_layer": 1})
+    return Sweep(
+        name="size", question="What does more text change?", vary="dataset_size",
+        values=(100, 300, 900, 1_500), seeds=(1, 2), base=base,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def scheduler(tmp_path):
+    made = Scheduler(tmp_path / "runs", Limits(active_runs=2))
+    yield made
+    made.shut_down()
+
+
+def wait(scheduler: Scheduler, experiment: experiments.Experiment) -> None:
+    assert all(scheduler.wait(run_id, timeout=60) for run_id in experiment.runs.values())
+
+
+def history(run) -> History:
+    return History(run.folder).refresh()
+
+
+def guess_of(value: int, loss: float = 4.0) -> Prediction:
+    return Prediction(value=value, guess=loss, made_at=datetime.now(UTC))
+
+
+def test_a_sweep_trains_all_but_what_is_held_out_until_there_is_a_guess(scheduler, sweep, own_text):
+    made = go_on(create_experiment(scheduler.root, sweep, held_out=1_500, text=own_text), scheduler)
+    assert set(made.runs) == {(value, seed) for value in (100, 300, 900) for seed in (1, 2)}
+    wait(scheduler, made)
+    before = findings(made, history)
+    assert (
+        [row.value for row in before.rows] == [100, 300, 900] and before.law is None and before.score is None
+    )
+    again = open_experiment(scheduler.root, made.id)  # as after a refresh, or a restart
+    assert again == made
+    guessed = go_on(with_guess(again, guess_of(1_500)), scheduler)
+    assert set(guessed.runs) - set(made.runs) == {(1_500, 1), (1_500, 2)}
+    wait(scheduler, guessed)
+    after = findings(open_experiment(scheduler.root, made.id), history)
+    assert [row.value for row in after.rows] == [100, 300, 900, 1_500]
+    assert after.law is not None or after.why_no_law
+    with pytest.raises(RunError, match="guess already"):
+        with_guess(guessed, guess_of(1_500))
+
+
+def test_the_runs_of_a_sweep_are_runs_like_all_others_and_bear_its_tag(scheduler, sweep, own_text):
+    made = go_on(create_experiment(scheduler.root, sweep, text=own_text, owner="ann"), scheduler)
+    runs = list_runs(scheduler.root)
+    assert {run.id for run in runs} == set(made.runs.values())
+    assert {run.tags for run in runs} == {(made.tag,)} and made.tag.startswith("sweep ")
+    assert {run.owner for run in runs} == {"ann"} and {run.threads for run in runs} == {1}
+    for cell, run_id in made.cells():
+        assert open_run(scheduler.root, run_id).config == cell.config
+    wait(scheduler, made)
+
+
+def test_what_a_limit_forbids_now_is_started_later(tmp_path, sweep, own_text):
+    scheduler = Scheduler(tmp_path / "runs", Limits(active_runs=2, runs_per_session=3))
+    made = create_experiment(scheduler.root, sweep, text=own_text)
+    with pytest.raises(RunError, match="3 runs"):
+        go_on(made, scheduler)
+    while len(made.runs) < 8:
+        wait(scheduler, made := open_experiment(scheduler.root, made.id))
+        try:
+            made = go_on(made, scheduler)
+        except RunError:
+            continue
+    wait(scheduler, made)
+    assert len(set(made.runs.values())) == 8
+    scheduler.shut_down()
+
+
+def test_deleting_a_sweep_deletes_its_runs_and_its_text(scheduler, sweep, own_text):
+    made = go_on(create_experiment(scheduler.root, sweep, text=own_text), scheduler)
+    experiments.delete_experiment(made, scheduler)
+    assert list_runs(scheduler.root) == [] and list_experiments(scheduler.root) == []
+    assert not list(made.file.parent.iterdir())
+    with pytest.raises(RunError, match="no sweep"):
+        open_experiment(scheduler.root, made.id)
+
+
+def test_a_run_that_was_deleted_is_left_out(scheduler, sweep, own_text):
+    made = go_on(create_experiment(scheduler.root, sweep, text=own_text), scheduler)
+    wait(scheduler, made)
+    scheduler.delete(made.runs[100, 1])
+    rows = findings(made, history).rows
+    assert [(row.value, row.runs) for row in rows] == [(100, 1), (300, 2), (900, 2), (1_500, 2)]
+
+
+def test_a_value_that_the_sweep_does_not_have_cannot_be_held_out(scheduler, sweep):
+    with pytest.raises(ConfigError):
+        create_experiment(scheduler.root, sweep, held_out=77)
+
+
+@pytest.mark.parametrize(
+    "name", ["../../etc/passwd", "x", "20990101-000000-nothing-abcdef", "a" * 500, "_sweeps"]
+)
+def test_an_id_that_is_none_is_refused_and_never_a_path(scheduler, name):
+    with pytest.raises(RunError):
+        open_experiment(scheduler.root, name)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda kept: [],
+        lambda kept: {**kept, "created": "2026-01-01"},
+        lambda kept: {**kept, "sweep": {**kept["sweep"], "vary": "__class__"}},
+        lambda kept: {**kept, "runs": [[1, 2]]},
+        lambda kept: {**kept, "runs": 3},
+        lambda kept: {**kept, "guess": {"value": 1}},
+        lambda kept: {name: kept[name] for name in kept if name != "owner"},
+    ],
+)
+def test_a_damaged_file_is_said_and_listing_goes_on(scheduler, sweep, spoil):
+    good, bad = (create_experiment(scheduler.root, sweep) for _ in range(2))
+    bad.file.write_text(json.dumps(spoil(json.loads(bad.file.read_text()))))
+    with pytest.raises(SlmError):
+        open_experiment(scheduler.root, bad.id)
+    assert [each.id for each in list_experiments(scheduler.root)] == [good.id]
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path, sweep):
+    (tmp_path / "runs").write_text("a file where a folder should be")
+    with pytest.raises(RunError, match="Free some room"):
+        create_experiment(Path(tmp_path / "runs"), sweep)
+
+
+def test_the_sweep_that_comes_back_makes_the_same_configs(scheduler, sweep):
+    made = create_experiment(scheduler.root, sweep)
+    kept = open_experiment(scheduler.root, made.id)
+    assert [cell.config for cell, _ in kept.cells()] == [cell.config for cell in sweep.cells()]
+    assert isinstance(kept.sweep.base, ExperimentConfig)
