@@ -10,19 +10,28 @@ from slm_core.runs.store import RESUME, Run
 from slm_core.study.curves import UNITS, curves
 from slm_core.text.report import TextReport
 
-_SECONDS = 1.0  # between two looks at a live run
+# Seconds between two looks at a live run, and up to how many live runs: drawing for a whole class takes the
+# very cores that the class trains on.
+_SECONDS = {1.0: 8, 2.0: 16, 4.0: 1_000_000}
 
 
 def draw(run: Run) -> None:
     """Draw a run; while it is live it redraws itself, and when it ends the whole page once."""
-    live = engine.scheduler().status(run.id) is not None
-    st.fragment(_draw, run_every=_SECONDS if live else None)(run, live)
+    every = _every(run)
+    st.fragment(_draw, run_every=every)(run, every)
 
 
-def _draw(run: Run, live: bool) -> None:
-    status = engine.scheduler().status(run.id)
-    if live != (status is not None):
-        st.rerun()  # the run has ended, or goes on again: the whole page changes, and how often it looks
+def _every(run: Run) -> float | None:
+    """How often to look at a run: never again once it is at rest."""
+    if engine.scheduler().status(run.id) is None:
+        return None
+    live = len(engine.scheduler().live())
+    return next(seconds for seconds, most in _SECONDS.items() if live <= most)
+
+
+def _draw(run: Run, every: float | None) -> None:
+    if every != _every(run):
+        st.rerun()  # it has ended, or goes on again, or others have: the page changes, or how often it looks
     history, state = engine.history(run), engine.state_of(run)
     run_buttons.draw(run, state)
     report = run.report()
@@ -31,6 +40,7 @@ def _draw(run: Run, live: bool) -> None:
     with chart:
         _chart(run, history)
     with texts:
+        verdict_view.draw(run, history, report, at_rest=every is None)
         _samples(run, history, report is not None and report.leaks.leaking)
     _numbers(run, history)
     if report is not None:
@@ -70,7 +80,6 @@ def _where_it_stands(run: Run, history: History, state: str, report: TextReport 
         st.warning(f"{history.damaged_lines} lines of this run's history are damaged and are left out.")
     if state in ("finished", "stopped") and not run.checkpoints:
         st.warning("The model files of this run are gone. Its history is still there.")
-    verdict_view.draw(run, history, report, at_rest=status is None)
     if report is not None:
         text_view.warn(report)
     for notice in history.notices:
@@ -131,8 +140,8 @@ def _by_heart(run: Run, history: History) -> None:
     )
     now = found[-1]
     st.markdown(
-        f"**What it knows by heart.** Given {now.length_tokens} tokens of a text, does it go on with the "
-        f"next {now.length_tokens} exactly?"
+        f"**What it knows by heart.** Given only {now.length_tokens} tokens of a text, does it go on with "
+        f"the next {now.length_tokens} exactly?"
     )
     said = f"At step {now.step} it does in {now.train_rate:.0%} of the places of its own text."
     live_chart(figure, key=f"extraction-{run.id}", height=210, alt=said)

@@ -28,8 +28,8 @@ def draw(run: Run, history: History, report: TextReport | None, at_rest: bool) -
     with st.container(border=True):
         color = _COLORS.get(found.kind, "gray")
         st.markdown(f":{color}-badge[{found.title}] {words.plain(found.sentence)}")
+        st.caption(f"What to try: {words.plain(found.advice)}")
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.caption(f"What to try: {words.plain(found.advice)}")
             if at_rest and found.changes:
                 _again(run, found)
             if found.facts:
