@@ -1,10 +1,13 @@
 """What the engine's tests share: a text, a config and a dataset so small that a run takes a moment."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch loads: see hardware.let_idle_threads_sleep
 
 import numpy as np
 import pytest

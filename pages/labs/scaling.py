@@ -18,8 +18,8 @@ try:
 except SlmError as error:
     experiment = None
     st.error(words.plain(str(error)))
-if experiment is not None:
+if experiment is not None:  # no st.stop() here: it would keep the fragments of the page that was here before
     lab.draw(experiment)
-    st.stop()
-lab_setup.draw()
-lab.draw_list()
+else:
+    lab_setup.draw()
+    lab.draw_list()

@@ -18,44 +18,48 @@ def start() -> None:
         st.session_state["complaint"] = str(error)
 
 
+def settings() -> None:
+    """Draw the settings of a new run, what it would cost, and the button that begins it."""
+    button, summary = st.container(), st.container()
+    text, config, allowed = None, None, False
+    if controls.value("corpus") == "own":
+        text = own_text.draw()
+    try:
+        config = controls.draw(text)
+    except ConfigError as error:
+        with summary:
+            st.error(words.plain(str(error)))
+    else:
+        with summary:
+            allowed = costs.draw(config, sidebar.chosen_device(), text)
+            if config.corpus == "own":
+                text = text if text is not None and own_text.check(text, config) else None
+    ready = allowed and (config.corpus != "own" or text is not None)
+    st.session_state["asked"] = (config, sidebar.chosen_device(), text) if ready else None
+    with button:
+        st.button("Train", icon=":material/play_arrow:", type="primary", on_click=start, disabled=not ready)
+
+
 try:
     run = engine.chosen_run()
 except SlmError as error:
     run = None
     st.session_state["complaint"] = str(error)
 
-if run is not None:
-    st.title(f"Train · {words.plain(run.name)}", anchor=False)
-    if complaint := st.session_state.pop("complaint", ""):
-        st.error(words.plain(complaint))
-    run_view.draw(run)
-    st.stop()
-
-st.title("Train", anchor=False)
-st.markdown("How does a model learn a language from a text, and when does it only learn the text by heart?")
+st.title("Train" if run is None else f"Train · {words.plain(run.name)}", anchor=False)
+if run is None:
+    st.markdown(
+        "How does a model learn a language from a text, and when does it only learn the text by heart?"
+    )
 if complaint := st.session_state.pop("complaint", ""):
     st.error(words.plain(complaint))
-
-run_list.draw_unfinished()
-button, summary = st.container(), st.container()
-text, config, allowed = None, None, False
-if controls.value("corpus") == "own":
-    text = own_text.draw()
-try:
-    config = controls.draw(text)
-except ConfigError as error:
-    with summary:
-        st.error(words.plain(str(error)))
+# To the end on both branches: after st.stop() Streamlit would keep the fragments of the page that was here
+# before, and an update of the "Time here" tile that the browser has already asked for would be drawn into the
+# run's page.
+if run is not None:
+    run_view.draw(run)
 else:
-    with summary:
-        allowed = costs.draw(config, sidebar.chosen_device(), text)
-        if config.corpus == "own":
-            text = text if text is not None and own_text.check(text, config) else None
-
-ready = allowed and (config.corpus != "own" or text is not None)
-st.session_state["asked"] = (config, sidebar.chosen_device(), text) if ready else None
-with button:
-    st.button("Train", icon=":material/play_arrow:", type="primary", on_click=start, disabled=not ready)
-
-live_chart.preload()
-run_list.draw()
+    run_list.draw_unfinished()
+    settings()
+    live_chart.preload()
+    run_list.draw()

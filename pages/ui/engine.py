@@ -15,7 +15,7 @@ from slm_core.runs.store import Run, list_damaged, list_runs, open_run, runs_fol
 from slm_core.study import samples
 from slm_core.study.evidence import Evidence
 from slm_core.study.experiments import TAG
-from slm_core.study.samples import Copying, Verdict, judge, training_texts
+from slm_core.study.samples import Copying, Verdict
 from slm_core.study.verdict import Verdict as RunVerdict
 from slm_core.study.verdict import verdict as judge_run
 from slm_core.text import stories
@@ -104,11 +104,7 @@ def verdict(run: Run, text: str) -> Verdict | None:
     """What a text is that the model of a run wrote; None for runs on texts whose chances are not known."""
     if run.config.corpus not in stories.SIZES:
         return None
-    try:
-        known = training_texts(run.folder)
-    except SlmError:  # a model that came as a file: what it was trained on stayed behind
-        known = ()
-    return judge(text, run.config.corpus, known)
+    return samples.judged(run.folder, run.config.corpus, text)
 
 
 def visible_runs() -> list[Run]:

@@ -17,8 +17,11 @@ _SECONDS = {1.0: 8, 2.0: 16, 4.0: 1_000_000}
 
 def draw(run: Run) -> None:
     """Draw a run; while it is live it redraws itself, and when it ends the whole page once."""
-    every = _every(run)
-    st.fragment(_draw, run_every=every)(run, every)
+    now = (_every(run), run.has_report)
+    report = run.report()
+    st.fragment(_draw, run_every=now[0])(run, now, report)
+    if report is not None:
+        text_view.explain(report)  # which never changes: drawn once
 
 
 def _every(run: Run) -> float | None:
@@ -29,12 +32,12 @@ def _every(run: Run) -> float | None:
     return next(seconds for seconds, most in _SECONDS.items() if live <= most)
 
 
-def _draw(run: Run, every: float | None) -> None:
-    if every != _every(run):
+def _draw(run: Run, before: tuple[float | None, bool], report: TextReport | None) -> None:
+    every, _ = now = (_every(run), run.has_report)
+    if now != before:
         st.rerun()  # it has ended, or goes on again, or others have: the page changes, or how often it looks
     history, state = engine.history(run), engine.state_of(run)
     run_buttons.draw(run, state)
-    report = run.report()
     _where_it_stands(run, history, state, report)
     chart, texts = st.columns([3, 2], gap="medium")
     with chart:
@@ -43,8 +46,6 @@ def _draw(run: Run, every: float | None) -> None:
         verdict_view.draw(run, history, report, at_rest=every is None)
         _samples(run, history, report is not None and report.leaks.leaking)
     _numbers(run, history)
-    if report is not None:
-        text_view.explain(report)
 
 
 def _where_it_stands(run: Run, history: History, state: str, report: TextReport | None) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from slm_core.errors import CorpusError
+from slm_core.errors import CorpusError, SlmError
 from slm_core.study.memorization import TrainingIndex, beyond_chance
 from slm_core.text import stories
 from slm_core.text.bins import read_tokenizer
@@ -32,6 +32,17 @@ def judge(text: str, size: str, training_texts: Sequence[str]) -> Verdict:
         return Verdict(COPIED)
     place = stories.score(text, size).first_impossible
     return Verdict(POSSIBLE) if place is None else Verdict(IMPOSSIBLE, place)
+
+
+@lru_cache(maxsize=4_096)  # a live page asks again each second
+def judged(folder: Path, size: str, text: str) -> Verdict:
+    """`judge` a text by the model of the run in a folder. Of a model that came as a file the training text
+    stayed behind: nothing then counts as copied."""
+    try:
+        known = training_texts(folder)
+    except SlmError:
+        known = ()
+    return judge(text, size, known)
 
 
 @dataclass(frozen=True)
