@@ -5,6 +5,7 @@ Sliders, error messages, the command line and the README table are all drawn fro
 
 import difflib
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -48,14 +49,14 @@ class Knob:
         if self.choices:
             if value in self.choices:
                 return None
-            return f"{self.name} is {value!r}; choose one of {', '.join(self.choices)}."
+            return f"{self.name} is {_shown(value)}; choose one of {', '.join(self.choices)}."
         whole = isinstance(self.default, int)
         right_type = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
         if right_type and self.low <= value <= self.high:  # false for NaN too
             return None
         kind = "a whole number" if whole else "a number"
         return (
-            f"{self.name} is {value!r}; it must be {kind} from {self.low:,} to "
+            f"{self.name} is {_shown(value)}; it must be {kind} from {self.low:,} to "
             f"{self.high:,}{self._unit_suffix()}."
         )
 
@@ -289,8 +290,15 @@ def _refuse_unknown(names: Mapping[str, Any] | list[str]) -> None:
     unknown = [str(name) for name in names if name not in KNOBS]
     if unknown:
         raise ConfigError(
-            "\n".join(f"There is no setting called {name!r}{_nearest(name, KNOBS)}" for name in unknown)
+            "\n".join(
+                f"There is no setting called {_shown(name)}{_nearest(name[:80], KNOBS)}" for name in unknown
+            )
         )
+
+
+def _shown(value: Any) -> str:
+    """A value as Python writes it, but short: files may hold anything, of any size."""
+    return reprlib.repr(value)[:200]
 
 
 def _nearest(name: str, known: Mapping[str, Any]) -> str:
@@ -316,7 +324,8 @@ def load_presets(path: Path = PRESETS_FILE) -> dict[str, Preset]:
         listed = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The presets file {path} cannot be read: {error}.") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: such as a date that is none
+    # ValueError and AttributeError: such as a date that is none
+    except (yaml.YAMLError, AttributeError, ValueError, RecursionError) as error:
         raise ConfigError(f"The presets file {path} is not valid YAML: {error}") from None
     if not isinstance(listed, dict) or not listed:
         raise ConfigError(f"The presets file {path} must list presets by name, each with its settings.")
@@ -333,11 +342,13 @@ def load_preset(name: str, path: Path = PRESETS_FILE) -> Preset:
 
 def _preset(name: str, entry: Any) -> Preset:
     if not isinstance(entry, dict):
-        raise ConfigError(f"Preset {name} must be a list of settings, not {entry!r}.")
+        raise ConfigError(f"Preset {name} must be a list of settings, not {_shown(entry)}.")
     settings = dict(entry)
-    shows, hardware = str(settings.pop("shows", "")), settings.pop("hardware", "cpu")
+    shows, hardware = settings.pop("shows", ""), settings.pop("hardware", "cpu")
+    if not isinstance(shows, str):
+        raise ConfigError(f"Preset {name}: shows is {_shown(shows)}; it must be a sentence.")
     if hardware not in ("cpu", "gpu"):
-        raise ConfigError(f"Preset {name}: hardware is {hardware!r}; choose cpu or gpu.")
+        raise ConfigError(f"Preset {name}: hardware is {_shown(hardware)}; choose cpu or gpu.")
     try:
         return Preset(name=name, shows=shows, hardware=hardware, config=config_from_dict(settings))
     except ConfigError as error:

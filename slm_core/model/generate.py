@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
+from slm_core.errors import CheckpointError
 from slm_core.model.gpt import GPT, Cache
 from slm_core.model.sampling import Sampling
 from slm_core.text.tokenizer import Tokenizer
@@ -19,7 +20,8 @@ def generate(
     are.
 
     The model must be in evaluation mode. A text longer than block_size is read through a window: when it is
-    full, the older half is dropped and the rest is read anew. The same seed gives the same tokens.
+    full, the older half is dropped and the rest is read anew. The same seed gives the same tokens. Raises
+    CheckpointError if the model's weights are such that its numbers overflow.
     """
     assert prompt_ids and not model.training
     device = model.embedding.weight.device
@@ -29,6 +31,8 @@ def generate(
     fresh, cache = window, Cache(model.config, 1, device)
     for _ in range(sampling.max_new_tokens):
         logits = _next_logits(model, fresh, cache)
+        if not logits.isfinite().all():
+            raise CheckpointError("The model cannot write: its numbers grow too large. Take another one.")
         token = draw(logits, sampling, generator)
         if token == stop_at:
             return

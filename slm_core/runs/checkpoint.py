@@ -5,6 +5,7 @@ its own config before a weight is read.
 """
 
 import json
+import math
 import re
 import tempfile
 from collections.abc import Callable, Mapping
@@ -18,11 +19,19 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from slm_core.config import ExperimentConfig, config_from_dict
-from slm_core.errors import CheckpointError, ConfigError, RunError, TokenizerError, VocabularyError
+from slm_core.errors import CheckpointError, RunError, SlmError, VocabularyError
 from slm_core.model.budget import budget
 from slm_core.model.gpt import GPT
 from slm_core.runs.limits import Limits, largest_file_bytes
-from slm_core.runs.store import CHECKPOINTS, Run, create_run, delete_run, write_atomically
+from slm_core.runs.store import (
+    CHECKPOINTS,
+    LONGEST_NAME,
+    Run,
+    create_run,
+    delete_run,
+    short_text,
+    write_atomically,
+)
 from slm_core.text.tokenizer import Tokenizer
 
 FORMAT = "slm-checkpoint-1"
@@ -65,12 +74,13 @@ def load_checkpoint(path: Path, device: str = "cpu") -> Checkpoint:
     try:
         config = config_from_dict(facts["config"])
         tokenizer = Tokenizer.from_dict(facts["tokenizer"])
-        name, metrics, data_sha256 = str(facts["name"]), dict(facts["metrics"]), str(facts["data_sha256"])
-        if not all(isinstance(value, int | float) for value in metrics.values()):
+        name, metrics = short_text(str(facts["name"]), LONGEST_NAME), dict(facts["metrics"])
+        data_sha256 = str(facts["data_sha256"])
+        if not all(type(value) in (int, float) and math.isfinite(value) for value in metrics.values()):
             raise ValueError("its metrics are not all numbers")
     except VocabularyError:
         raise  # the file is sound, and the message says what is missing on this machine
-    except (ConfigError, TokenizerError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, LookupError, RecursionError, SlmError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path.name} does not describe its model properly ({error}). {_TAKE_ANOTHER}"
         ) from None
@@ -170,7 +180,12 @@ def import_checkpoint(
         brought = Path(folder) / (
             re.sub(r"[^\w. -]", "_", file_name, flags=re.ASCII)[:80].strip(". ") or "model"
         )
-        brought.write_bytes(content)
+        try:
+            brought.write_bytes(content)
+        except OSError as error:
+            raise RunError(
+                f"{folder} cannot take the file ({error.strerror}). Free some room there."
+            ) from None
         checkpoint = load_checkpoint(brought)
     make_room(len(content))
     run = create_run(

@@ -75,6 +75,15 @@ class Cores:
                 self._take_back(borrower)
                 self._ask(borrower)
 
+    def let_go(self, borrower: Borrower) -> None:
+        """End a borrower's wait at once, without cores: it is not going to compute."""
+        with self._lock:
+            if borrower in self._waiting:
+                self._waiting.remove(borrower)
+                borrower.wanted, borrower.since = 0, time.perf_counter()
+                borrower.granted.set()
+                self._lend()
+
     def _ask(self, borrower: Borrower) -> None:
         least = self._level - self.count * _CATCHING_UP_SECONDS
         self._used[borrower.owner] = max(self._used[borrower.owner], least)

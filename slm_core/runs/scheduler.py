@@ -17,12 +17,12 @@ from slm_core.config import ExperimentConfig
 from slm_core.errors import RunError, SlmError
 from slm_core.hardware import fastest_threads, physical_cores
 from slm_core.model.budget import budget
-from slm_core.runs.cores import Cores
+from slm_core.runs.cores import Borrower, Cores
 from slm_core.runs.limits import Limits
 from slm_core.runs.storage import expected_bytes, runs_to_delete
 from slm_core.runs.store import Run, create_run, delete_run, list_runs, open_run
 from slm_core.runs.waiting import in_order, seconds_until_start
-from slm_core.train.events import Event, RunFinished, StepDone, Working
+from slm_core.train.events import Event, RunFinished, RunStarted, StepDone, Working
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +51,9 @@ class _Job:
     run: Run
     state: str = QUEUED
     working: Working | None = None
+    begun: bool = False  # to train: from then on its history says how it ends
     thread: threading.Thread | None = None
+    borrower: Borrower | None = None  # of cores, while it trains
     has_memory: bool = False  # it has made a step: what it needs shows in the memory of the process
     remaining_seconds: float | None = None  # of computing, alone
     tokens_per_second: float = 0.0
@@ -71,6 +73,7 @@ class _Job:
     def saw(self, event: Event) -> None:
         """Remember of an event what others ask about."""
         self.working = event if isinstance(event, Working) else None
+        self.begun = self.begun or isinstance(event, RunStarted)
         if isinstance(event, StepDone):
             self.has_memory = True
             self.remaining_seconds = event.remaining_seconds
@@ -175,6 +178,8 @@ class Scheduler:
                 self._note_end(job, "stopped", "Stopped before it began.")
             else:
                 job.ask(STOPPING, only_from=(RUNNING, PAUSED))
+                if job.borrower is not None:  # nobody waits for a turn in order to stop
+                    self.cores.let_go(job.borrower)
 
     def delete(self, run_id: str) -> None:
         """Stop a run if it is live, wait for that, and delete its folder. Raises RunError if there is no such
@@ -334,22 +339,22 @@ class Scheduler:
         torch.set_num_threads(job.run.threads)  # holds for this thread and those it starts
         _tell("run_began", job.run, threads=job.run.threads)
         events = train_run(job.run)
-        borrower = self.cores.join(job.run.owner, job.run.threads)
+        job.borrower = self.cores.join(job.run.owner, job.run.threads)
         try:
             while job.state != STOPPING:
-                with self.cores.turn(borrower):
-                    event = next(events, None)
+                with self.cores.turn(job.borrower):
+                    event = next(events, None) if job.state != STOPPING else None
                 if event is None:
                     break
                 self._saw(job, event)
                 if job.state == PAUSED:
-                    self.cores.leave(borrower)
+                    self.cores.leave(job.borrower)
                     job.rest()
-                    borrower = self.cores.join(job.run.owner, job.run.threads)
+                    job.borrower = self.cores.join(job.run.owner, job.run.threads)
         finally:
-            self.cores.leave(borrower)
+            self.cores.leave(job.borrower)
             events.close()
-        if job.run.last_end() is None:
+        if not job.begun and job.run.last_end() is None:
             self._note_end(job, "stopped", "Stopped before training began.")
 
     def _saw(self, job: _Job, event: Event) -> None:

@@ -28,7 +28,7 @@ CHECKPOINTS = {"best": "best.safetensors", "last": "last.safetensors"}
 RESUME = "resume.safetensors"
 _SETTINGS, _REPORT = "run.json", "report.json"
 _LONGEST_LINE = 20_000  # bytes, of an event that ends a run
-_LONGEST_NAME, _LONGEST_TAG, _MOST_TAGS = 80, 30, 8
+LONGEST_NAME, _LONGEST_TAG, _MOST_TAGS = 80, 30, 8
 _RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{5,80}")
 
 
@@ -167,7 +167,7 @@ def create_run(
     run = Run(
         id=run_id,
         folder=root / run_id,
-        name=_short(name, _LONGEST_NAME),
+        name=short_text(name, LONGEST_NAME),
         created=created,
         config=config,
         device=device,
@@ -201,7 +201,7 @@ def change_run(
     """Rename a run, label it, or show it to everybody; give it as it then is. Raises RunError."""
     run = open_run(root, run_id)
     if name is not None:
-        run = replace(run, name=_short(name.strip(), _LONGEST_NAME) or run.name)
+        run = replace(run, name=short_text(name.strip(), LONGEST_NAME) or run.name)
     if tags is not None:
         run = replace(run, tags=_labels(tags))
     if published is not None:
@@ -211,10 +211,11 @@ def change_run(
 
 
 def _labels(tags: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(_short(tag.strip(), _LONGEST_TAG) for tag in tags if tag.strip()))[:_MOST_TAGS]
+    shortened = (short_text(tag.strip(), _LONGEST_TAG) for tag in tags if tag.strip())
+    return tuple(dict.fromkeys(shortened))[:_MOST_TAGS]
 
 
-def _short(text: str, most: int) -> str:
+def short_text(text: str, most: int) -> str:
     """At most so many characters of a text, and no halves of characters, which no page could show."""
     return text.encode("utf-8", "replace").decode()[:most]
 
@@ -273,19 +274,19 @@ def _read_settings(file: Path, changed_ns: int, size: int, inode: int) -> Run:
         return Run(
             id=run_id,
             folder=folder,
-            name=_short(str(settings["name"]), _LONGEST_NAME),
+            name=short_text(str(settings["name"]), LONGEST_NAME),
             created=created,
             config=config_from_dict(settings["config"]),
-            device=str(settings["device"]),
+            device=short_text(str(settings["device"]), LONGEST_NAME),
             threads=threads,
             imported=bool(settings["imported"]),
-            owner=str(settings.get("owner", "")),
+            owner=short_text(str(settings.get("owner", "")), LONGEST_NAME),
             published=bool(settings.get("published", False)),
-            tags=tuple(_short(str(tag), _LONGEST_TAG) for tag in settings.get("tags", ()))[:_MOST_TAGS],
+            tags=tuple(short_text(str(tag), _LONGEST_TAG) for tag in settings.get("tags", ()))[:_MOST_TAGS],
         )
     except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError, ConfigError) as error:
         raise RunError(
-            f"The run {run_id} has a damaged run.json ({error}). Delete the run, or train it anew."
+            f"The run {run_id} has a damaged run.json ({str(error)[:200]}). Delete the run, or train it anew."
         ) from None
 
 

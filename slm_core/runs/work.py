@@ -96,11 +96,11 @@ def _go_on(run: Run, trainer: Trainer, data_sha256: str) -> None:
     tensors, facts = read_tensors(run.folder / RESUME, _RESUME_FORMAT, cure)
     try:
         progress = facts["progress"]
-        sound = _is_sound(progress, run.config.max_iters)
+        sound = _is_sound(progress, run.config.max_iters) and _are_whole(tensors, progress["step"], trainer)
         same_text = facts.get("data_sha256", data_sha256) == data_sha256
     except (ArithmeticError, AttributeError, LookupError, TypeError):
         sound, same_text = False, True
-    if not sound or any(tensor.dtype != torch.float32 for tensor in tensors.values()):
+    if not sound:
         raise CheckpointError(f"Where {run.name} was saved, {RESUME} is damaged. {cure}")
     if not same_text:
         raise CheckpointError(f"The text of {run.name} is no longer the one it was trained on. {cure}")
@@ -109,13 +109,24 @@ def _go_on(run: Run, trainer: Trainer, data_sha256: str) -> None:
 
 def _is_sound(progress: dict[str, Any], max_iters: int) -> bool:
     """Whether this could be where a trainer stands: counts are whole, times are finite, no step too many."""
-    for name, at_first in asdict(Progress()).items():
+    fresh = asdict(Progress())
+    for name, at_first in fresh.items():
         value = progress.get(name, at_first)
         if type(value) is not int and (isinstance(at_first, int) or type(value) is not float):
             return False
         if not math.isfinite(value) and (name, value) != ("best_validation_loss", math.inf):
             return False
-    return 0 <= progress["step"] <= max_iters
+    return progress.keys() <= fresh.keys() and 0 <= progress["step"] <= max_iters
+
+
+def _are_whole(tensors: dict[str, torch.Tensor], step: int, trainer: Trainer) -> bool:
+    """Whether these are by name and type a trainer's tensors; the optimizer has none before the first
+    step."""
+    kinds = ["model"]
+    if step:
+        kinds += ["optimizer.step", "optimizer.exp_avg", "optimizer.exp_avg_sq"]
+    expected = {f"{kind}.{name}" for kind in kinds for name, _ in trainer.model.named_parameters()}
+    return tensors.keys() == expected and {each.dtype for each in tensors.values()} == {torch.float32}
 
 
 class _Saver:

@@ -311,9 +311,10 @@ def read_text(content: bytes, name: str, most_bytes: int = LARGEST_TEXT_BYTES) -
 
 
 def write_bins(dataset: Dataset, folder: Path) -> None:
-    """Write train.bin and validation.bin into a folder: bare uint16 ids, little-endian."""
-    dataset.train.astype("<u2").tofile(folder / "train.bin")
-    dataset.validation.astype("<u2").tofile(folder / "validation.bin")
+    """Write train.bin and validation.bin into a folder: bare uint16 ids, little-endian. Raises OSError."""
+    for name, ids in (("train.bin", dataset.train), ("validation.bin", dataset.validation)):
+        # Not numpy's tofile: on a full disk it may lose the last of what it was given and say nothing.
+        (folder / name).write_bytes(ids.astype("<u2").tobytes())
 
 
 def read_bins(folder: Path, tokenizer: Tokenizer, scored_from_starts: bool) -> Dataset:

@@ -2,9 +2,11 @@
 leaks."""
 
 import json
+import math
+import reprlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self, TypeVar
 
 from slm_core.config import ExperimentConfig
 from slm_core.errors import CorpusError
@@ -45,12 +47,32 @@ class TextReport:
             stored: Mapping[str, Any] = json.loads(text)
             floor = stored["floor"]
             return cls(
-                floor=None if floor is None else Floor(**floor),
-                yardsticks=Yardsticks(**stored["yardsticks"]),
-                leaks=LeakReport(**stored["leaks"]),
+                floor=None if floor is None else _checked(Floor, floor),
+                yardsticks=_checked(Yardsticks, stored["yardsticks"]),
+                leaks=_checked(LeakReport, stored["leaks"]),
             )
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ArithmeticError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise CorpusError(f"The report on this run's text cannot be read ({error}).") from None
+
+
+Part = TypeVar("Part", Floor, Yardsticks, LeakReport)
+
+
+def _checked(kind: type[Part], stored: Mapping[str, Any]) -> Part:
+    """A part of a report, its values of the right types and its numbers finite. Raises what `from_json`
+    catches."""
+    part = kind(**stored)
+    for each in fields(part):
+        value = stored[each.name]
+        if each.type is float:
+            right = type(value) in (int, float) and math.isfinite(value)
+        else:
+            right = type(value) is each.type
+        if type(value) is str:
+            value.encode()  # a ValueError if there are halves of characters, which no page could show
+        if not right:
+            raise TypeError(f"{each.name} is {reprlib.repr(value):.200}")
+    return part
 
 
 def text_report(dataset: Dataset, config: ExperimentConfig) -> TextReport:

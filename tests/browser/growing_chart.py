@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.ui import server
+from pages.ui import serving
 from pages.ui.live_chart import live_chart
 from slm_core.figures import TRAINING_COLOR
 
@@ -20,4 +20,4 @@ def _curve() -> None:
 if __name__ == "__main__":
     _curve()
 else:
-    app = st.App(__file__, lifespan=server.lifespan, routes=[server.plotly_route()])
+    app = st.App(__file__, **serving.parts())

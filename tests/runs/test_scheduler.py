@@ -1,8 +1,12 @@
 """Runs in threads: the same numbers as alone, turns, queue, and every way to end."""
 
+import json
+import shutil
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import safetensors.torch
@@ -10,14 +14,24 @@ import torch
 
 from slm_core.config import ExperimentConfig
 from slm_core.errors import RunError
+from slm_core.hardware import physical_cores
+from slm_core.model.budget import budget
 from slm_core.runs import work
-from slm_core.runs.scheduler import PAUSED, QUEUED, RUNNING, Cores, Scheduler
-from slm_core.runs.store import History, create_run, list_runs, open_run
+from slm_core.runs.checkpoint import import_checkpoint
+from slm_core.runs.history import History
+from slm_core.runs.limits import Limits
+from slm_core.runs.scheduler import PAUSED, QUEUED, RUNNING, Scheduler
+from slm_core.runs.storage import expected_bytes, run_bytes
+from slm_core.runs.store import Run, change_run, create_run, list_damaged, list_runs, open_run
 from slm_core.runs.work import train_run
-from slm_core.train.events import RunFinished, from_json
+from slm_core.train.events import Event, RunFinished, StepDone, Working, from_json
 
 LONG = {"max_iters": 100_000, "eval_interval": 20_000}
 SHORT = {"max_iters": 40, "eval_interval": 20}
+TINY_STORIES = {
+    "corpus": "tales", "dataset_size": 500, "vocab_size": 300, "n_layer": 1, "n_head": 1, "n_embd": 8,
+    "block_size": 16, "max_iters": 1, "warmup_iters": 0,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -26,12 +40,12 @@ def root(tmp_path) -> Path:
 
 
 @pytest.fixture
-def make(root) -> Iterator[Callable[[int], Scheduler]]:
-    """`make(active)` gives a scheduler; all are shut down after the test."""
+def make(root) -> Iterator[Callable[..., Scheduler]]:
+    """`make(active, **limits)` gives a scheduler; all are shut down after the test."""
     made = []
 
-    def scheduler(active: int) -> Scheduler:
-        made.append(Scheduler(root, active))
+    def scheduler(active: int, **limits: int) -> Scheduler:
+        made.append(Scheduler(root, Limits(active_runs=active, **limits)))
         return made[-1]
 
     yield scheduler
@@ -43,9 +57,9 @@ def make(root) -> Iterator[Callable[[int], Scheduler]]:
 def begin(tiny_config, own_text) -> Callable[..., str]:
     """`begin(scheduler, **changes)` starts a tiny run with one thread."""
 
-    def start(scheduler: Scheduler, **changes: object) -> str:
+    def start(scheduler: Scheduler, owner: str = "", **changes: object) -> str:
         config = tiny_config.with_changes(changes)
-        return scheduler.start(config, name="tiny", text=own_text, threads=1)
+        return scheduler.start(config, name="tiny", text=own_text, threads=1, owner=owner)
 
     return start
 
@@ -74,10 +88,11 @@ def alone(root: Path, config: ExperimentConfig, text: str) -> dict[str, torch.Te
     return last_weights(root, run.id)
 
 
-def test_runs_beside_each_other_are_each_as_alone(make, begin, root, tiny_config, own_text):
+@pytest.mark.parametrize("owners", ["aa", "ab", "aaa", "aab", "abc"])
+def test_runs_beside_each_other_are_each_as_alone(make, begin, root, tiny_config, own_text, owners):
     scheduler = make(3)
-    changes = [{"seed": seed, "dropout": 0.1 * seed, "max_iters": 6} for seed in (1, 2, 3)]
-    ids = [begin(scheduler, **each) for each in changes]
+    changes = [{"seed": seed, "dropout": 0.1 * seed, "max_iters": 6} for seed in range(1, 1 + len(owners))]
+    ids = [begin(scheduler, owner=owner, **each) for owner, each in zip(owners, changes, strict=True)]
     for run_id in ids:
         scheduler.wait(run_id)
     for run_id, each in zip(ids, changes, strict=True):
@@ -302,36 +317,276 @@ def test_a_lone_run_takes_what_is_fastest_and_those_that_join_take_one_thread(
     assert [open_run(root, each).threads for each in ids] == [2, 1]
 
 
-def test_cores_are_lent_in_the_order_of_asking_and_never_more_than_there_are(until):
-    cores, order, busy, most = Cores(2), [], 0, 0
-    lock = threading.Lock()
+class Pretended:
+    """Stands in for the work of runs: each makes steps, saying how long it will still take, until it is let
+    go."""
 
-    def work_with(name: str, wanted: int) -> None:
-        nonlocal busy, most
-        with cores.borrow(wanted):
-            with lock:
-                order.append(name)
-                busy += min(wanted, 2)
-                most = max(most, busy)
-            with lock:
-                busy -= min(wanted, 2)
+    def __init__(self) -> None:
+        self.begun: list[str] = []  # run ids
+        self.still_reading: set[str] = set()
+        self.remaining_seconds: dict[str, float] = {}  # of others it is 1
+        self.ended: set[str] = set()
 
-    threads = []
-    with cores.borrow(2):
-        for place, (name, wanted) in enumerate([("a", 1), ("all", 9), ("b", 1), ("both", 2), ("c", 1)]):
-            thread = threading.Thread(target=work_with, args=(name, wanted))
-            thread.start()
-            threads.append(thread)
-            until(lambda place=place: len(cores._waiting) == place + 1)
-        assert order == []
-    for thread in threads:
-        thread.join()
-    assert order == ["a", "all", "b", "both", "c"] and most == 2
+    def train_run(self, run: Run) -> Iterator[Event]:
+        self.begun.append(run.id)
+        pace = threading.Event()
+        while run.id not in self.ended:
+            pace.wait(0.002)
+            if run.id in self.still_reading:
+                yield Working(step=0, doing="reading the text", share=0.5)
+                continue
+            yield StepDone(
+                step=1, loss=1.0, learning_rate=0.1, grad_norm=1.0, elapsed_seconds=1.0,
+                tokens_per_second=run.config.tokens_per_step / 0.5,
+                remaining_seconds=self.remaining_seconds.get(run.id, 1.0),
+            )  # fmt: skip
+        run.append(
+            RunFinished(
+                step=1, reason="finished", text="", best_step=0, best_validation_loss=1.0, elapsed_seconds=1.0
+            )
+        )
 
 
-def test_a_borrower_that_fails_gives_its_cores_back():
-    cores = Cores(1)
-    with pytest.raises(ZeroDivisionError), cores.borrow(1):
-        raise ZeroDivisionError
-    with cores.borrow(1):
-        pass
+@pytest.fixture
+def pretended(monkeypatch) -> Pretended:
+    stand_in = Pretended()
+    monkeypatch.setattr(work, "train_run", stand_in.train_run)
+    return stand_in
+
+
+def test_a_place_goes_to_whoever_has_fewest_runs_active_and_of_equals_to_whoever_asked_first(
+    make, begin, pretended, until
+):
+    scheduler = make(2)
+    greedy = [begin(scheduler, owner="greedy") for _ in range(5)]
+    modest = [begin(scheduler, owner=f"modest {number}") for number in range(3)]
+    assert [scheduler.status(each).place for each in (*modest, *greedy[2:])] == [1, 2, 3, 4, 5, 6]
+    owner = {run_id: open_run(scheduler.root, run_id).owner for run_id in (*greedy, *modest)}
+    active, waiting = greedy[:2], [*greedy[2:], *modest]
+    while active:
+        until(lambda: set(pretended.begun) >= set(active))
+        assert {each for each in owner if (status := scheduler.status(each)) and not status.place} == set(
+            active
+        )
+        pretended.ended.add(active[0])
+        scheduler.wait(active.pop(0))
+        owners = [owner[each] for each in active]
+        if waiting:
+            active.append(min(waiting, key=lambda each: owners.count(owner[each])))
+            waiting.remove(active[-1])
+    assert scheduler.live() == [] and scheduler.live("greedy") == [] and len(pretended.begun) == 8
+
+
+def test_a_run_that_waits_for_its_turn_is_stopped_at_once(make, begin, until, monkeypatch):
+    """Though other runs keep all cores for long."""
+    go_on = threading.Event()
+
+    def slow(run: Run) -> Iterator[Event]:
+        yield Working(step=0, doing="reading the text", share=0.0)
+        assert go_on.wait(60)
+
+    monkeypatch.setattr(work, "train_run", slow)
+    scheduler = make(99)
+    ids = [begin(scheduler, owner=str(number)) for number in range(scheduler.cores.count + 1)]
+    until(lambda: len(scheduler.cores._waiting) == 1 and scheduler.cores._free == 0)
+    (owner,) = {each.owner for each in scheduler.cores._waiting}
+    until(lambda: all(scheduler._jobs[each].working for each in ids))
+    scheduler.stop(ids[int(owner)])
+    assert scheduler.wait(ids[int(owner)], timeout=30)
+    assert len(scheduler.live()) == len(ids) - 1
+    go_on.set()
+
+
+def test_a_queued_run_says_when_it_will_begin(make, begin, pretended, until, monkeypatch):
+    scheduler = make(2)
+    assert scheduler.status(begin(scheduler)).start_seconds is None, "it has begun"
+    second, third, fourth = begin(scheduler), begin(scheduler), begin(scheduler, max_iters=60)
+    assert scheduler.cores.count == physical_cores()
+    first = scheduler.live()[0]
+    pretended.remaining_seconds |= {first: 10.0, second: 100.0}
+    left = "remaining_seconds"
+    until(lambda: [getattr(scheduler._jobs[each], left) for each in (first, second)] == [10.0, 100.0])
+    # Both share the cores, so what would take 10 seconds alone takes 10 * 2 / cores. One step takes 0.5
+    # seconds alone, so the third's 6 take 3.
+    slower = max(1.0, 2 / scheduler.cores.count)
+    assert scheduler.status(third).start_seconds == pytest.approx(10 * slower)
+    assert scheduler.status(fourth).start_seconds == pytest.approx(13 * slower)
+    assert scheduler.status(first).slowdown == slower
+
+
+def test_memory_for_a_second_run_is_waited_for_and_the_first_always_begins(
+    make, begin, pretended, until, monkeypatch, tiny_config
+):
+    memory = SimpleNamespace(rss=10**12)
+    process = SimpleNamespace(memory_info=lambda: memory)
+    monkeypatch.setattr("slm_core.runs.scheduler.psutil", SimpleNamespace(Process=lambda: process))
+    needed = budget(tiny_config).training_memory_bytes
+    scheduler = make(8, memory_bytes=3 * needed)
+
+    def states(*ids: str) -> list[str]:
+        return [scheduler.status(each).state for each in ids]
+
+    first, second, third = (begin(scheduler) for _ in range(3))
+    until(lambda: scheduler._jobs[first].has_memory)
+    assert states(first, second, third) == [RUNNING, QUEUED, QUEUED], "more than there is: one by one"
+    pretended.ended.add(first)
+    scheduler.wait(first)
+    assert states(second, third) == [RUNNING, QUEUED]
+    until(lambda: scheduler._jobs[second].has_memory)
+    memory.rss = needed + 1
+    fourth = begin(scheduler)
+    assert states(second, third, fourth) == [RUNNING, RUNNING, QUEUED], "room for one"
+    until(lambda: scheduler._jobs[third].has_memory)
+    memory.rss = 2 * needed
+    fifth = begin(scheduler)
+    assert states(second, third, fourth, fifth) == [RUNNING, RUNNING, RUNNING, QUEUED]
+
+
+def test_memory_that_a_run_has_not_taken_yet_is_kept_for_it(
+    make, begin, pretended, until, monkeypatch, tiny_config
+):
+    needed = budget(tiny_config).training_memory_bytes
+    process = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=0))
+    monkeypatch.setattr("slm_core.runs.scheduler.psutil", SimpleNamespace(Process=lambda: process))
+    scheduler = make(8, memory_bytes=3 * needed - 1)
+    monkeypatch.setattr(pretended, "still_reading", AllOf())
+    first, second, third = (begin(scheduler) for _ in range(3))
+    until(lambda: {first, second} <= set(pretended.begun))
+    assert [scheduler.status(each).state for each in (first, second, third)] == [RUNNING, RUNNING, QUEUED]
+
+
+class AllOf:
+    """A set that everything is in."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"max_iters": 5}, "The run would take 6 steps; here it may be 5 at most"),
+        ({"parameters": 1_000}, "Lower n_embd or n_layer"),
+        ({"text_bytes": 1_000}, r"The text is larger than 0\.001 MB"),
+        ({"session_bytes": 1_000}, "Delete or download"),
+        ({"server_bytes": 1_000}, "for everybody's runs"),
+        ({"runs_per_session": 0}, "as many as this server allows"),
+    ],
+)
+def test_a_run_beyond_a_limit_is_refused_before_there_is_a_folder(make, begin, root, limits, words):
+    scheduler = make(1, **limits)
+    with pytest.raises(RunError, match=words):
+        begin(scheduler)
+    assert scheduler.live() == [] and list_runs(root) == []
+
+
+def test_a_run_from_before_the_limits_is_not_resumed_beyond_them(make, begin, root):
+    run = create_run(root, ExperimentConfig(), name="old", device="cpu", threads=1)
+    with pytest.raises(RunError, match="200 steps"):
+        make(1, max_iters=199).resume(run.id)
+
+
+def test_one_visitor_may_have_so_many_runs_and_others_have_theirs(make, begin, pretended, until):
+    scheduler = make(1, runs_per_session=2)
+    first, _ = (begin(scheduler, owner="a") for _ in range(2))
+    with pytest.raises(RunError, match="You have 2 runs training or queued"):
+        begin(scheduler, owner="a")
+    begin(scheduler, owner="b")
+    pretended.ended.add(first)
+    scheduler.wait(first)
+    begin(scheduler, owner="a")
+
+
+def test_a_new_run_takes_the_place_of_the_oldest_that_nobody_published(make, begin, root):
+    earlier = make(1)
+    ids = [begin(earlier, owner="a") for _ in range(3)]
+    for each in ids:
+        earlier.wait(each)
+    change_run(root, ids[0], published=True)
+    kept = sum(run_bytes(open_run(root, each)) for each in ids)
+    coming = expected_bytes(open_run(root, ids[0]).config)
+    scheduler = make(1, session_bytes=kept + coming - 1)
+    assert [run.id for run in scheduler.in_the_way("a", coming)] == [ids[1]]
+    new = begin(scheduler, owner="a")
+    assert {run.id for run in list_runs(root)} == {ids[0], ids[2], new}
+    scheduler.wait(new)
+
+
+def test_the_log_tells_of_runs_in_lines_of_json_and_quotes_nobody(make, begin, root, caplog, own_text):
+    caplog.set_level("INFO", logger="slm_core.runs.scheduler")
+    scheduler = make(1)
+    run_id = scheduler.start(
+        ExperimentConfig(**TINY_STORIES), name="My secret name", threads=1, owner="visitor-7"
+    )
+    scheduler.wait(run_id)
+    told = [json.loads(record.getMessage()) for record in caplog.records]
+    assert [each["event"] for each in told] == ["run_queued", "run_began", "run_ended"]
+    assert all(each["run"] == run_id and each["owner"] == "visitor-7" for each in told)
+    assert told[0]["max_iters"] == 1 and told[-1]["reason"] == "finished"
+    assert "secret name" not in caplog.text
+
+
+def test_a_system_without_a_thread_to_spare_is_told_and_the_scheduler_goes_on(make, begin, root, monkeypatch):
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    scheduler = make(1)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fail)
+        run_id = begin(scheduler)
+    assert scheduler.live() == []
+    assert "no more threads" in open_run(root, run_id).last_end().text
+    scheduler.resume(run_id)
+    scheduler.wait(run_id)
+    assert history(root, run_id).finished.reason == "finished"
+
+
+def test_a_new_server_lists_what_the_old_one_left_and_goes_on_with_all_that_can(
+    make, begin, root, until, tiny_config, own_text
+):
+    """Whatever a run was doing when the server died: queued, reading, training, paused, stopping."""
+    old = make(1)
+    finished, stopped = begin(old), begin(old, **SHORT)
+    old.wait(finished)
+    until(lambda: steps(root, stopped) >= 3)
+    old.stop(stopped)
+    old.wait(stopped)
+    short = old.start(tiny_config, name="short", text="too short", threads=1)
+    old.wait(short)
+    queued = create_run(root, tiny_config, name="q", device="cpu", threads=1, text=own_text).id
+    imported = import_checkpoint(
+        root, open_run(root, finished).checkpoints["last"].read_bytes(), "model.safetensors"
+    ).id
+    training, diverged, lost, broken = (f"{stopped}-{name}" for name in ("training", "div", "lost", "broken"))
+    for copy in (training, diverged, lost, broken):
+        shutil.copytree(root / stopped, root / copy)
+    lines = (root / training / "events.jsonl").read_bytes().splitlines(keepends=True)
+    (root / training / "events.jsonl").write_bytes(b"".join(lines[:-1]) + b'{"event": "StepDo')
+    told = open_run(root, stopped).last_end()
+    open_run(root, diverged).append(replace(told, reason="diverged"))
+    (root / lost / "run.json").unlink()
+    (root / broken / "run.json").write_text("{")
+
+    new = make(2)
+    assert new.live() == [] and all(new.status(run.id) is None for run in list_runs(root))
+    assert {run.id for run in list_runs(root)} == {
+        finished, stopped, short, queued, imported, training, diverged,
+    }  # fmt: skip
+    assert set(list_damaged(root)) == {lost, broken}
+    resumable = {run.id for run in list_runs(root) if run.resumable}
+    assert resumable == {stopped, short, queued, training}
+    for run_id in (finished, imported, diverged):
+        with pytest.raises(RunError, match=r"nothing left to go on with. Start a new run"):
+            new.resume(run_id)
+    for run_id in (lost, broken):
+        with pytest.raises(RunError, match=r"run\.json"):
+            new.resume(run_id)
+    for run_id in resumable:
+        new.resume(run_id)
+    for run_id in resumable:
+        new.wait(run_id)
+    assert "at least 2,000" in open_run(root, short).last_end().text, "fails again, and says why again"
+    assert same(last_weights(root, queued), last_weights(root, finished))
+    for run_id in (stopped, training):
+        expected = alone(root, tiny_config.with_changes(SHORT), own_text)
+        assert same(last_weights(root, run_id), expected)

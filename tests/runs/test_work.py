@@ -12,13 +12,14 @@ import pytest
 import safetensors.torch
 import torch
 
-from slm_core.errors import CorpusError, RunError, SlmError
+from slm_core.errors import CheckpointError, CorpusError, RunError, SlmError
 from slm_core.runs import work
-from slm_core.runs.checkpoint import load_checkpoint
-from slm_core.runs.store import History, Run, create_run, open_run
+from slm_core.runs.checkpoint import load_checkpoint, read_tensors, write_tensors
+from slm_core.runs.history import History
+from slm_core.runs.store import RESUME, Run, create_run, open_run
 from slm_core.runs.work import train_run
 from slm_core.text.corpus import split_text
-from slm_core.train.events import EvalDone, Event, StepDone, Working
+from slm_core.train.events import EvalDone, Event, RunFinished, StepDone, Working
 
 
 def finish(run: Run) -> None:
@@ -99,7 +100,7 @@ def test_a_run_stopped_while_it_reads_its_text_begins_anew(new_run, unbroken):
     going = train_run(run)
     assert next(going).doing == "reading the text"
     going.close()
-    assert not run.resumable
+    assert run.resumable and not run.checkpoints and run.last_end() is None
     finish(open_run(run.folder.parent, run.id))
     assert outcome(run) == unbroken
 
@@ -141,15 +142,90 @@ def test_a_run_killed_after_a_save_goes_on_from_there(new_run, unbroken, monkeyp
     assert History(killed).refresh().damaged_lines == 1
 
 
+def killed_after(run: Run, events: int) -> Run:
+    """A copy of the run's folder as it stood after so many events, as a crash would leave it."""
+    going = train_run(run)
+    list(itertools.islice(after_reading(going), events))
+    killed = run.folder.with_name(f"{run.id}-killed")
+    shutil.copytree(run.folder, killed)
+    going.close()
+    return open_run(killed.parent, killed.name)
+
+
+def test_a_run_killed_before_anything_was_saved_begins_anew(new_run, unbroken):
+    killed = killed_after(new_run(), 25)
+    assert killed.resumable and not (killed.folder / RESUME).exists()
+    assert max(History(killed.folder).refresh().losses) > 1
+    finish(killed)
+    assert outcome(killed) == unbroken
+
+
+def test_what_a_crash_has_left_half_written_is_gone_when_the_run_goes_on(new_run, unbroken):
+    run = new_run()
+    stop_after(run, 20)
+    for name in (".best.safetensors.0a1b2c3d.part", ".resume.safetensors.00000000.part"):
+        (run.folder / name).write_bytes(b"half")
+    finish(run)
+    assert outcome(run) == unbroken and not list(run.folder.glob(".*"))
+
+
+def test_a_model_says_nothing_of_losses_that_a_crash_has_undone(new_run, monkeypatch):
+    monkeypatch.setattr(work, "FIRST_SAVE_SECONDS", 0.0)
+    run = new_run()
+    going = train_run(run)
+    for event in going:
+        if isinstance(event, StepDone) and event.step == 4:
+            break
+    going.close()  # saved at step 4; measured at step 3
+    state = (run.folder / RESUME).read_bytes()
+    finish(run)
+    assert max(History(run.folder).refresh().evaluations) == 6
+    (run.folder / RESUME).write_bytes(state)  # as if the crash had come between
+    going = train_run(run)
+    next(event for event in going if not isinstance(event, Working))
+    going.close()
+    told = load_checkpoint(run.checkpoints["last"]).metrics
+    measured = History(run.folder).refresh().evaluations[3]
+    assert (told["step"], told["validation_loss"]) == (4, measured.validation_loss)
+
+
+@pytest.mark.parametrize("reason", ["finished", "diverged"])
+def test_a_run_that_is_stopped_when_it_has_just_ended_has_ended(new_run, monkeypatch, reason):
+    if reason == "diverged":
+        monkeypatch.setattr(work.Trainer, "_backward", lambda *_: math.nan)
+    run = new_run()
+    going = train_run(run)
+    next(event for event in going if isinstance(event, RunFinished))
+    going.close()
+    assert run.last_end().reason == reason and not run.resumable and not (run.folder / RESUME).exists()
+
+
+def test_a_finished_run_has_its_last_model_before_it_says_that_it_is_finished(new_run, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def append(run: Run, event: Event) -> None:
+        if isinstance(event, RunFinished):
+            raise Killed
+        appended(run, event)
+
+    appended = Run.append
+    monkeypatch.setattr(Run, "append", append)
+    run = new_run()
+    with pytest.raises(Killed):
+        finish(run)
+    assert load_checkpoint(run.checkpoints["last"]).metrics["step"] == 6
+
+
 def test_while_training_saves_for_a_crash_are_not_due_at_every_event(new_run):
     run = new_run()
     going = train_run(run)
     for event in going:
-        assert not run.resumable
+        assert not (run.folder / RESUME).exists()
         if isinstance(event, StepDone) and event.step == 2:
             break
     going.close()
-    assert run.resumable
+    assert (run.folder / RESUME).exists()
 
 
 def test_a_run_touches_no_global_random_state(new_run, random_state_kept):
@@ -206,6 +282,55 @@ def test_a_resume_file_of_another_run_is_refused(new_run):
     shutil.copy(wider.folder / "resume.safetensors", run.folder)
     with pytest.raises(SlmError, match="does not fit"):
         finish(run)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda facts: {},
+        lambda facts: [],
+        lambda facts: {"progress": None},
+        lambda facts: {"progress": {}},
+        lambda facts: {"progress": {**facts["progress"], "step": "3"}},
+        lambda facts: {"progress": {**facts["progress"], "step": 3.0}},
+        lambda facts: {"progress": {**facts["progress"], "step": -1}},
+        lambda facts: {"progress": {**facts["progress"], "step": 7}},
+        lambda facts: {"progress": {**facts["progress"], "step": True}},
+        lambda facts: {"progress": {**facts["progress"], "steps": 3}},
+        lambda facts: {"progress": {**facts["progress"], "elapsed_seconds": math.nan}},
+        lambda facts: {"progress": {**facts["progress"], "elapsed_seconds": 10**400}},
+        lambda facts: {"progress": {**facts["progress"], "best_validation_loss": -math.inf}},
+        lambda facts: {**facts, "data_sha256": "0" * 64},
+    ],
+)
+def test_a_state_that_no_trainer_was_in_is_refused(new_run, change):
+    run = new_run()
+    stop_after(run, 20)
+    tensors, facts = read_tensors(run.folder / RESUME, "slm-resume-1")
+    write_tensors(run.folder / RESUME, tensors, "slm-resume-1", change(facts))
+    with pytest.raises(CheckpointError, match=r"[Ss]tart (a new run|the run anew)"):
+        finish(run)
+
+
+def test_a_run_whose_text_has_changed_does_not_go_on(new_run):
+    run = new_run()
+    stop_after(run, 20)
+    ids = (run.folder / "train.bin").read_bytes()
+    (run.folder / "train.bin").write_bytes(ids[:-2])
+    with pytest.raises(CheckpointError, match="no longer the one it was trained on"):
+        finish(run)
+    (run.folder / RESUME).unlink()
+    (run.folder / "train.bin").write_bytes(ids[:20])
+    with pytest.raises(CorpusError, match=r"train\.bin.* lost"):
+        finish(run)
+
+
+def test_a_text_that_is_no_longer_unicode_is_read_all_the_same(new_run):
+    run = new_run()
+    text = (run.folder / "text.txt").read_bytes()
+    (run.folder / "text.txt").write_bytes(text[:500] + b"\xff\xfe" + text[500:])
+    finish(run)
+    assert run.last_end().reason == "finished"
 
 
 def test_a_run_that_diverges_keeps_its_best_model_whole(new_run, monkeypatch):

@@ -1,0 +1,191 @@
+"""A class at work: thirty students train at once on one server and watch. Does everybody get a fair share?
+
+    python benchmarks/classroom.py --students 30
+
+A server is started on this machine, with the profile "classroom" and its runs in a temporary folder. All
+students open the app, choose a preset, press Train in the same moment and watch until their run has ended;
+every third one leafs through the other pages meanwhile. Printed: how long they waited, how evenly, how fast
+pages answered, what the server needed. Ends with exit code 1 if anything failed for anybody. The students
+share the machine with the server, so both are slower than in a class. Needs what requirements-dev.txt
+installs.
+"""
+
+import argparse
+import asyncio
+import collections
+import math
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from students import NotThereError, Student
+from watching import start_server
+
+from slm_core.hardware import cpu
+
+PROFILE = "classroom"
+WARM_UP_SECONDS = 8.0  # a lecturer has opened the app before the class comes
+READING_SECONDS = 3.0  # that a student looks at a page before turning to the next
+PAGES = ("Playground", "Data", "Tokenizer", "Train")
+WATCHED = "a refresh of the live view"
+
+
+@dataclass
+class Lesson:
+    """What one student went through, in seconds."""
+
+    student: Student
+    to_start: float = math.nan  # from pressing Train to the first measured point
+    to_finish: float = math.nan  # from pressing Train to the end of the run
+    answers: dict[str, list[float]] = field(default_factory=lambda: collections.defaultdict(list))
+    failure: str = ""
+
+    @property
+    def failures(self) -> list[str]:
+        """Everything that went wrong."""
+        return [*self.student.failures, *([self.failure] if self.failure else [])]
+
+
+@dataclass
+class Load:
+    """What the server needs while the class works."""
+
+    process: psutil.Process
+    peak_bytes: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+    async def watch(self) -> None:
+        """Look twice a second, until cancelled."""
+        began, before = time.perf_counter(), sum(self.process.cpu_times()[:2])
+        while True:
+            self.peak_bytes = max(self.peak_bytes, self.process.memory_info().rss)
+            self.seconds = time.perf_counter() - began
+            self.cpu_seconds = sum(self.process.cpu_times()[:2]) - before
+            await asyncio.sleep(0.5)
+
+
+def main() -> None:
+    """Holds the lesson and prints what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--students", type=int, default=30, choices=range(1, 101), metavar="1..100")
+    parser.add_argument("--preset", default="ULTRA_TINY")
+    parser.add_argument("--minutes", type=float, default=15.0, help="after which who is not done has failed")
+    asked = parser.parse_args()
+    os.environ.setdefault("SLM_PROFILE", PROFILE)
+    with tempfile.TemporaryDirectory() as folder:
+        server, address = start_server(Path(folder))
+        load = Load(psutil.Process(server.pid))
+        try:
+            lessons = asyncio.run(lesson(address, load, asked.students, asked.preset, asked.minutes * 60))
+        finally:
+            server.terminate()
+            server.wait()
+    failed = report(lessons, load, asked.preset)
+    sys.exit(1 if failed else 0)
+
+
+async def lesson(address: str, load: Load, count: int, preset: str, seconds: float) -> list[Lesson]:
+    """The whole lesson, for `count` students; `seconds` is the longest that it may take."""
+    lecturer = Student(address)
+    await lecturer.open()
+    await asyncio.sleep(WARM_UP_SECONDS)
+    await lecturer.leave()
+    lessons = [Lesson(Student(address)) for _ in range(count)]
+    watching = asyncio.create_task(load.watch())
+    await asyncio.gather(*(arrive(each, preset) for each in lessons))
+    ready = [each for each in lessons if not each.failure]
+    print(f"{len(ready)} of {count} students are ready; all press Train now.", flush=True)
+    await asyncio.gather(*(take_part(each, number, seconds) for number, each in enumerate(ready)))
+    watching.cancel()
+    await asyncio.gather(*(each.student.leave() for each in lessons))
+    return lessons
+
+
+async def arrive(lesson: Lesson, preset: str) -> None:
+    """Open the app and choose a preset."""
+    try:
+        lesson.answers["open the app"].append(await lesson.student.open())
+        lesson.answers["choose a preset"].append(await lesson.student.choose("Preset", preset))
+    except (NotThereError, OSError) as error:
+        lesson.failure = str(error)
+
+
+async def take_part(lesson: Lesson, number: int, seconds: float) -> None:
+    """Press Train and watch to the end of the run; every third student leafs through the pages meanwhile."""
+    student, began = lesson.student, time.perf_counter()
+    try:
+        lesson.answers["press Train"].append(await student.press("Train"))
+        await student.until(
+            lambda: student.page.has_point or student.failures, seconds, "the first measured point"
+        )
+        if student.page.has_point:
+            lesson.to_start = time.perf_counter() - began
+        if number % 3 == 0:
+            await _leaf(lesson)
+        left = seconds - (time.perf_counter() - began)
+        await student.until(lambda: student.page.has_finished or student.failures, left, "the end of the run")
+        if student.page.has_finished:
+            lesson.to_finish = time.perf_counter() - began
+    except NotThereError as error:
+        lesson.failure = str(error)
+    lesson.answers[WATCHED] += student.refreshes
+
+
+async def _leaf(lesson: Lesson) -> None:
+    for title in PAGES:
+        lesson.answers[f"turn to {title}"].append(await lesson.student.turn_to(title))
+        await asyncio.sleep(READING_SECONDS)
+
+
+def report(lessons: Sequence[Lesson], load: Load, preset: str) -> bool:
+    """Prints the tables; gives whether anything failed for anybody."""
+    memory = psutil.virtual_memory().total / 1e9
+    print(f"\n{cpu().label}, {memory:.0f} GB, {platform.system()}, Python {platform.python_version()}")
+    print(f"{len(lessons)} students, preset {preset}, profile {os.environ['SLM_PROFILE']}\n")
+    finished = [each for each in lessons if not math.isnan(each.to_finish)]
+    print(f"{'seconds':28} {'count':>6} {'median':>8} {'p95':>8} {'worst':>8}")
+    _line("click to the first point", [each.to_start for each in lessons if not math.isnan(each.to_start)])
+    _line("click to the end of the run", [each.to_finish for each in finished])
+    answers: dict[str, list[float]] = collections.defaultdict(list)
+    for each in lessons:
+        for what, seconds in each.answers.items():
+            answers[what] += seconds
+    for what, seconds in answers.items():
+        _line(what, seconds)
+    pages = [second for what, seconds in answers.items() if what != WATCHED for second in seconds]
+    _line("all pages together", pages)
+    if finished:
+        ends = [each.to_finish for each in finished]
+        print(f"\nworst / median end {max(ends) / statistics.median(ends):.2f}, first end {min(ends):.1f} s")
+    received = sum(each.student.received_bytes for each in lessons)
+    print(f"server: peak memory {load.peak_bytes / 1e6:.0f} MB; {load.cpu_seconds:.1f} CPU seconds", end=" ")
+    print(f"in {load.seconds:.1f} s; sent {received / 1e6:.1f} MB")
+    own = sum(psutil.Process().cpu_times()[:2])
+    print(f"students: {own:.1f} CPU seconds")
+    failures = [(number, said) for number, each in enumerate(lessons) for said in each.failures]
+    for number, said in failures[:20]:
+        print(f"student {number}: {said}")
+    print(f"{len(finished)} of {len(lessons)} runs finished; {len(failures)} failures")
+    return bool(failures) or len(finished) < len(lessons)
+
+
+def _line(what: str, seconds: Sequence[float]) -> None:
+    if seconds:
+        ranked = sorted(seconds)
+        p95 = ranked[math.ceil(0.95 * len(ranked)) - 1]
+        print(f"{what:28} {len(ranked):6} {statistics.median(ranked):8.2f} {p95:8.2f} {ranked[-1]:8.2f}")
+
+
+if __name__ == "__main__":
+    main()

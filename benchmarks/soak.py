@@ -1,0 +1,201 @@
+"""Does the server's memory stay flat? An hour of short runs: started, watched, used and deleted again.
+
+    python benchmarks/soak.py --minutes 60 --csv memory.csv
+
+A server is started on this machine with its runs in a temporary folder. A few students train small models,
+let them write in the Playground and delete them, again and again; some close the page and come back, as the
+same visitor or as a new one. The server's resident memory is read every ten seconds. Printed: its curve, and
+whether it was flat within 5 % after the warm-up, the first fifth of the time. Ends with exit code 1 if it was
+not, or if anything failed. Needs what requirements-dev.txt installs.
+"""
+
+import argparse
+import asyncio
+import csv
+import itertools
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, field, fields
+from pathlib import Path
+
+import psutil
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from students import NotThereError, Student
+from watching import start_server
+
+from slm_core.hardware import cpu
+
+SAMPLE_SECONDS = 10.0
+WARM_UP_SHARE = 0.2
+FLAT = 1.05  # the largest over the smallest of the medians of PARTS equal parts of the time after the warm-up
+PARTS = 5
+STEPS = "20"  # of each run, as written on its slider
+ROWS, BAR = 30, 50  # of the curve that is printed
+LONGEST_RUN_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was read at one time."""
+
+    seconds: float
+    resident_bytes: int
+    disk_bytes: int  # of the folder with the runs
+    rounds: int  # runs that were trained, used and deleted until then
+
+
+@dataclass
+class Soak:
+    """What has happened so far."""
+
+    rounds: int = 0
+    failures: list[str] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+
+
+def main() -> None:
+    """Soaks, and prints what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--students", type=int, default=3, choices=range(1, 21), metavar="1..20")
+    parser.add_argument("--preset", default="ULTRA_TINY")
+    parser.add_argument("--csv", type=Path, help="where to write the curve")
+    asked = parser.parse_args()
+    os.environ.setdefault("SLM_PROFILE", "classroom")
+    soak, seconds = Soak(), asked.minutes * 60
+    with tempfile.TemporaryDirectory() as folder:
+        server, address = start_server(Path(folder))
+        try:
+            asyncio.run(hold(soak, address, psutil.Process(server.pid), Path(folder), asked, seconds))
+        finally:
+            server.terminate()
+            server.wait()
+    if asked.csv:
+        write_csv(asked.csv, soak.samples)
+    flat = report(soak, asked.preset, seconds)
+    sys.exit(0 if flat and not soak.failures else 1)
+
+
+async def hold(
+    soak: Soak,
+    address: str,
+    server: psutil.Process,
+    folder: Path,
+    asked: argparse.Namespace,
+    seconds: float,
+) -> None:
+    """Let the students work and read the memory, for so many seconds."""
+    began = time.monotonic()
+    students = [
+        asyncio.create_task(work(soak, address, asked.preset, number)) for number in range(asked.students)
+    ]
+    for tick in itertools.count(1):
+        await asyncio.sleep(max(0.0, min(tick * SAMPLE_SECONDS, seconds) - (time.monotonic() - began)))
+        elapsed = time.monotonic() - began
+        soak.samples.append(Sample(elapsed, server.memory_info().rss, _size(folder), soak.rounds))
+        if elapsed >= seconds:
+            break
+    for each in students:
+        each.cancel()
+    await asyncio.gather(*students, return_exceptions=True)
+
+
+async def work(soak: Soak, address: str, preset: str, number: int) -> None:
+    """One seat in the class: rounds without end. Every third round closes the page, and the next visitor is
+    the same one or a new one, in turn."""
+    student = Student(address)
+    for turn in itertools.count(number):
+        try:
+            if turn == number:
+                await student.open()
+            elif turn % 3 == 0:
+                await student.leave()
+                student = Student(address, cookies=student.cookies if turn % 2 else None)
+                await student.open()
+            await one_round(student, preset)
+            soak.rounds += 1
+        except (NotThereError, OSError) as error:
+            soak.failures.append(str(error))
+            await student.leave()
+            student = Student(address)
+            await asyncio.sleep(1)
+        soak.failures += student.failures
+        student.failures.clear()
+
+
+async def one_round(student: Student, preset: str) -> None:
+    """Train a model in a few steps, let it write, and delete it."""
+    await student.choose("Preset", preset)
+    await student.slide("max_iters", STEPS)
+    await student.press("Train")
+    await student.until(
+        lambda: student.page.has_finished or student.failures, LONGEST_RUN_SECONDS, "the end of the run"
+    )
+    await student.turn_to("Playground")
+    await student.press("Write")
+    await student.turn_to("Train")
+    await student.press("Delete for good")
+    await student.turn_to("Train")
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_size
+        except OSError:  # deleted in this moment
+            continue
+    return total
+
+
+def write_csv(path: Path, samples: Sequence[Sample]) -> None:
+    """Writes the curve, a line for each sample."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(each.name for each in fields(Sample))
+        table.writerows(astuple(sample) for sample in samples)
+
+
+def report(soak: Soak, preset: str, seconds: float) -> bool:
+    """Prints the curve and the verdict; gives whether the memory was flat."""
+    print(f"\n{cpu().label}; preset {preset}, {STEPS} steps a run\n")
+    largest = max(each.resident_bytes for each in soak.samples)
+    print(f"{'minutes':>8} {'MB':>6} {'runs':>6} {'disk MB':>8}")
+    for each in soak.samples[:: max(1, len(soak.samples) // ROWS)]:
+        bar = "█" * round(BAR * each.resident_bytes / largest)
+        print(
+            f"{each.seconds / 60:8.1f} {each.resident_bytes / 1e6:6.0f} {each.rounds:6} "
+            f"{each.disk_bytes / 1e6:8.1f} {bar}"
+        )
+    medians = levels(soak.samples, seconds)
+    rise = max(medians) / min(medians)
+    print(f"\nafter the warm-up, medians of {len(medians)} equal parts of the time, in MB:", end=" ")
+    print(", ".join(f"{each / 1e6:.0f}" for each in medians))
+    disk = max(each.disk_bytes for each in soak.samples)
+    print(f"{soak.rounds} runs; peak {largest / 1e6:.0f} MB of memory, {disk / 1e6:.1f} MB on disk")
+    for said in soak.failures[:20]:
+        print(f"failure: {said}")
+    print(f"{len(soak.failures)} failures")
+    print(f"flat within {FLAT - 1:.0%} after the warm-up: {'yes' if rise <= FLAT else 'no'} ({rise - 1:.1%})")
+    return rise <= FLAT
+
+
+def levels(samples: Sequence[Sample], seconds: float) -> list[float]:
+    """Median resident bytes in each of PARTS equal parts of the time after the warm-up, of those that have
+    samples."""
+    parts: list[list[int]] = [[] for _ in range(PARTS)]
+    for each in samples:
+        share = (each.seconds / seconds - WARM_UP_SHARE) / (1 - WARM_UP_SHARE)
+        if share >= 0:
+            parts[min(PARTS - 1, int(share * PARTS))].append(each.resident_bytes)
+    return [statistics.median(part) for part in parts if part]
+
+
+if __name__ == "__main__":
+    main()
