@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from slm_core.config import load_preset  # noqa: E402
 from slm_core.hardware import cpu, let_idle_threads_sleep  # noqa: E402
-from slm_core.runs.history import History
+from slm_core.runs.history import History  # noqa: E402
 from slm_core.runs.scheduler import Scheduler  # noqa: E402
 from slm_core.runs.store import open_run  # noqa: E402
 

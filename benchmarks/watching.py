@@ -24,7 +24,7 @@ from playwright.sync_api import Page, sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from slm_core.runs.history import History
+from slm_core.runs.history import History  # noqa: E402
 from slm_core.runs.store import list_runs  # noqa: E402
 
 CHART_POINT = ".live-chart .scatterlayer .point"

@@ -103,14 +103,15 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(runs, text_file, capsys, 
     assert all(first[name].equal(second[name]) for name in first)
 
 
-def test_a_run_interrupted_while_it_reads_says_that_nothing_was_begun(runs, text_file, capsys, monkeypatch):
+def test_a_run_interrupted_while_it_reads_says_how_to_go_on(runs, text_file, capsys, monkeypatch):
     def interrupt(event: object, bar: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "_show", interrupt)
     assert main(["train", "--text", str(text_file), *TINY]) == 130
-    assert "before training began" in capsys.readouterr().out
-    assert not list_runs(runs)[0].resumable
+    run = list_runs(runs)[0]
+    assert f"--resume {run.id}" in capsys.readouterr().out
+    assert run.resumable, "its text is there: it begins anew"
 
 
 def test_a_run_that_diverges_ends_with_one(text_file, monkeypatch):

@@ -51,6 +51,45 @@ def draw_losses(runs: list[Run], along: str, smooth: float, live: list[str]) -> 
         st.caption(words.plain(" ".join(doubts)))
 
 
+def draw_chosen(runs: list[Run]) -> None:
+    """Draw what the chosen runs show: their losses, their words, and what can be taken away."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
+        along = st.segmented_control(
+            "Losses over",
+            comparison.ALONG,
+            default="steps",
+            key="along",
+            required=True,
+            wrap=True,
+            bind="query-params",
+        )
+        smooth = st.slider(
+            "Smoothing",
+            0.0,
+            0.9,
+            step=0.1,
+            key="smooth",
+            bind="query-params",
+            width=260,
+            help="Each point becomes the mean of itself and all before it, the older ones weighing less. "
+            "What was measured stays faintly behind.",
+        )
+    live = compared.live_among(runs)
+    st.fragment(draw_losses, run_every=_SECONDS if live else None)(runs, along, smooth, live)
+
+    st.subheader("The same beginning", anchor=False)
+    st.markdown("What do they write after the same words, with the same luck?")
+    side_by_side.draw(compared.named(runs))
+
+    st.subheader("Take it with you", anchor=False)
+    with st.container(horizontal=True):
+        compared.offer_curves(runs)
+        drawn = min(len(runs), compared.MOST_DRAWN)
+        title = f"Losses of {drawn} runs. Solid: validation. Dotted: training."
+        compared.offer_chart(figure_of(runs, along, smooth), title)
+    compared.draw_link(runs, along, smooth)
+
+
 st.title("Compare", anchor=False)
 st.markdown("What did the change do? Choose runs that differ in one thing, and see what that one thing does.")
 problems = st.container()  # there even when empty, so that nothing below it moves and is drawn anew
@@ -71,41 +110,5 @@ with st.container():
         st.page_link(PAGES / "learn/train.py", label="Train another", icon=":material/school:")
     elif len(runs) < 2:
         st.info("Tick two runs or more to compare them.")
-if not runs:
-    st.stop()
-
-with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
-    along = st.segmented_control(
-        "Losses over",
-        comparison.ALONG,
-        default="steps",
-        key="along",
-        required=True,
-        wrap=True,
-        bind="query-params",
-    )
-    smooth = st.slider(
-        "Smoothing",
-        0.0,
-        0.9,
-        step=0.1,
-        key="smooth",
-        bind="query-params",
-        width=260,
-        help="Each point becomes the mean of itself and all before it, the older ones weighing less. What "
-        "was measured stays faintly behind.",
-    )
-live = compared.live_among(runs)
-st.fragment(draw_losses, run_every=_SECONDS if live else None)(runs, along, smooth, live)
-
-st.subheader("The same beginning", anchor=False)
-st.markdown("What do they write after the same words, with the same luck?")
-side_by_side.draw(compared.named(runs))
-
-st.subheader("Take it with you", anchor=False)
-with st.container(horizontal=True):
-    compared.offer_curves(runs)
-    drawn = min(len(runs), compared.MOST_DRAWN)
-    title = f"Losses of {drawn} runs. Solid: validation. Dotted: training."
-    compared.offer_chart(figure_of(runs, along, smooth), title)
-compared.draw_link(runs, along, smooth)
+if runs:  # no st.stop() for none: it would keep the fragment that draws the losses
+    draw_chosen(runs)

@@ -6,14 +6,16 @@ from pages.ui import controls, costs, engine, live_chart, own_text, run_list, ru
 from slm_core.errors import ConfigError, SlmError
 
 
-def start() -> None:
+def start(once: engine.Once, text: str | None) -> None:
     """Begin the run that the controls describe; what is wrong with it is kept for the page to say."""
-    asked = st.session_state.get("asked")
-    if asked is None:
-        return
-    config, device, text = asked
+
+    def begin() -> str:
+        config = controls.current(text)  # as of now: a number typed last arrives together with the press
+        name, device = sidebar.chosen_preset().name, sidebar.chosen_device()
+        return engine.start(config, name=name, device=device, text=text)
+
     try:
-        engine.choose_run(engine.start(config, name=sidebar.chosen_preset().name, device=device, text=text))
+        engine.choose_run(once(begin))
     except SlmError as error:
         st.session_state["complaint"] = str(error)
 
@@ -35,9 +37,15 @@ def settings() -> None:
             if config.corpus == "own":
                 text = text if text is not None and own_text.check(text, config) else None
     ready = allowed and (config.corpus != "own" or text is not None)
-    st.session_state["asked"] = (config, sidebar.chosen_device(), text) if ready else None
     with button:
-        st.button("Train", icon=":material/play_arrow:", type="primary", on_click=start, disabled=not ready)
+        st.button(
+            "Train",
+            icon=":material/play_arrow:",
+            type="primary",
+            on_click=start,
+            args=(engine.Once(), text),
+            disabled=not ready,
+        )
 
 
 try:

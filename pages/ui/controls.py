@@ -54,9 +54,12 @@ def set_one(name: str, to: Any) -> None:
     st.session_state[_key(name)] = to
 
 
-def current() -> ExperimentConfig:
-    """The config that the controls make, wherever they are drawn. Raises ConfigError if it is impossible."""
-    return config_from_dict({name: value(name) for name in KNOBS})
+def current(text: str | None = None) -> ExperimentConfig:
+    """The config that the controls make, wherever they are drawn; `text` is the visitor's own, if there is
+    one. Raises ConfigError if it is impossible."""
+    kind = value("tokenizer")
+    changes = {} if kind == "bpe" else {"vocab_size": _size_made(kind, text)}
+    return config_from_dict({name: value(name) for name in KNOBS} | changes)
 
 
 def corpus_title(name: str) -> str:
@@ -67,14 +70,13 @@ def corpus_title(name: str) -> str:
 def draw(text: str | None = None) -> ExperimentConfig:
     """Draw the controls in three columns and give the config they make; `text` is the visitor's own, if there
     is one. Raises ConfigError if the config is impossible."""
-    changes = {}
     for column, group in zip(st.columns(3, gap="large"), _TITLES, strict=True):
         with column:
             st.subheader(_TITLES[group], anchor=False)
             for name in _FIRST[group]:
                 if name == "vocab_size" and value("tokenizer") != "bpe":
-                    changes[name] = _size_made(value("tokenizer"), text)
-                    st.markdown(f"vocab_size: **{changes[name]:,} tokens**, as many as this tokenizer has.")
+                    size = _size_made(value("tokenizer"), text)
+                    st.markdown(f"vocab_size: **{size:,} tokens**, as many as this tokenizer has.")
                 else:
                     control(KNOBS[name], _key(name))
             rest = [knob for knob in KNOBS.values() if knob.group == group and knob.name not in _FIRST[group]]
@@ -82,7 +84,7 @@ def draw(text: str | None = None) -> ExperimentConfig:
                 with st.expander("More settings"):
                     for knob in rest:
                         control(knob, _key(knob.name))
-    return config_from_dict({name: value(name) for name in KNOBS} | changes)
+    return current(text)
 
 
 def control(knob: Knob, key: str) -> Any:

@@ -1,5 +1,7 @@
 """The engine's long-lived objects, one each per server, and what pages ask of them."""
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
@@ -152,6 +154,25 @@ def going(config: ExperimentConfig) -> list[Run]:
     """The runs that will be deleted for room if a run with this config is started. Raises RunError if there
     would still be no room."""
     return scheduler().in_the_way(visitor.owner(), expected_bytes(config))
+
+
+class Once:
+    """One press of a button: what it asks for is done once, however often the press is reported.
+
+    A browser reports a press twice if a tile of the page refreshes itself in the same moment, and people
+    press twice. Streamlit then runs the callback in two threads, of which it stops the first.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._results: list[str] = []
+
+    def __call__(self, do: Callable[[], str]) -> str:
+        """What `do` gave when it was first called; waits if it is under way. Raises what it raises."""
+        with self._lock:
+            if not self._results:
+                self._results.append(do())
+            return self._results[0]
 
 
 def chosen_run() -> Run | None:

@@ -16,8 +16,8 @@ from slm_core.study.sweep import Prediction, Sweep
 _SECONDS = 2.0  # between two looks at a sweep that goes on
 
 
-def start(sweep: Sweep, held_out: Value | None) -> None:
-    """Begin a sweep and look at it. Raises SlmError."""
+def start(sweep: Sweep, held_out: Value | None) -> str:
+    """Begin a sweep and give its id. Raises SlmError if it cannot be kept."""
     server.wait_until_warm()
     text = st.session_state.get("own_text") if sweep.base.corpus == "own" else None
     made = experiments.create_experiment(
@@ -28,8 +28,11 @@ def start(sweep: Sweep, held_out: Value | None) -> None:
         owner=visitor.owner(),
         text=text,
     )
-    _choose(made.id)
-    experiments.go_on(made, engine.scheduler())
+    try:
+        experiments.go_on(made, engine.scheduler())
+    except SlmError as error:  # some runs have begun, and the others begin as soon as they may
+        st.session_state["complaint"] = str(error)
+    return made.id
 
 
 def chosen() -> Experiment | None:
@@ -42,9 +45,9 @@ def chosen() -> Experiment | None:
         if found.owner != visitor.owner():
             raise RunError("That sweep belongs to somebody else.")
     except RunError:
-        _choose(None)
+        choose(None)
         raise
-    _choose(found.id)
+    choose(found.id)
     return found
 
 
@@ -64,7 +67,7 @@ def draw_list() -> None:
         size = f"{len(each.sweep.values)} values, {len(each.sweep.seeds)} seeds"
         said = f"{each.sweep.vary} · {size} · {each.created:%d %b %H:%M} UTC"
         st.button(
-            words.plain(said), key=f"sweep-{each.id}", type="tertiary", on_click=_choose, args=(each.id,)
+            words.plain(said), key=f"sweep-{each.id}", type="tertiary", on_click=choose, args=(each.id,)
         )
 
 
@@ -73,7 +76,8 @@ def shown(value: Value) -> str:
     return value if isinstance(value, str) else f"{value:,}"
 
 
-def _choose(experiment_id: str | None) -> None:
+def choose(experiment_id: str | None) -> None:
+    """Look at a sweep from now on, or at none."""
     if experiment_id is None:
         st.session_state.pop("sweep", None)
         st.query_params.pop("sweep", None)
@@ -125,7 +129,7 @@ def _buttons(experiment: Experiment, live: list[str]) -> None:
         if experiment.runs and st.button("Compare the runs", icon=":material/stacked_line_chart:"):
             chosen_runs = ",".join(experiment.runs.values())
             st.switch_page(PAGES / "labs/compare.py", query_params={"runs": chosen_runs})
-        st.button("New sweep", icon=":material/add:", on_click=_choose, args=(None,))
+        st.button("New sweep", icon=":material/add:", on_click=choose, args=(None,))
         if not live:
             with st.popover("Delete", icon=":material/delete:"):
                 st.markdown("Delete this sweep with all its runs? That cannot be undone.")
@@ -141,7 +145,7 @@ def _stop(experiment: Experiment) -> None:
 def _delete(experiment: Experiment) -> None:
     try:
         experiments.delete_experiment(experiment, engine.scheduler())
-        _choose(None)
+        choose(None)
     except SlmError as error:
         st.session_state["complaint"] = str(error)
 

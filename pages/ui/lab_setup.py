@@ -73,7 +73,7 @@ def draw() -> None:
         type="primary",
         disabled=not allowed,
         on_click=_start,
-        args=(sweep, None if guessed == _NOTHING else guessed),
+        args=(engine.Once(), sweep, None if guessed == _NOTHING else guessed),
     )
 
 
@@ -134,8 +134,8 @@ def _time(sweep: Sweep) -> None:
     )
 
 
-def _start(sweep: Sweep, held_out: Value | None) -> None:
+def _start(once: engine.Once, sweep: Sweep, held_out: Value | None) -> None:
     try:
-        lab.start(sweep, held_out)
+        lab.choose(once(lambda: lab.start(sweep, held_out)))
     except SlmError as error:
         st.session_state["complaint"] = str(error)

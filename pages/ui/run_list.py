@@ -85,7 +85,7 @@ def _resume(runs: list[Run]) -> None:
     engine.choose_run(runs[0].id)
 
 
-def train_again(run: Run, changes: dict[str, Any]) -> None:
+def train_again(once: engine.Once, run: Run, changes: dict[str, Any]) -> None:
     """Begin a run like another one with some settings changed; what is wrong is kept for the page to say."""
     try:
         config = run.config.with_changes(changes)
@@ -95,7 +95,7 @@ def train_again(run: Run, changes: dict[str, Any]) -> None:
                 "The text of that run is not kept. Give it again under your own text, and press Train."
             )
         controls.set_all(config)
-        engine.choose_run(engine.start(config, name=run.name, device=run.device, text=text))
+        engine.choose_run(once(lambda: engine.start(config, name=run.name, device=run.device, text=text)))
     except SlmError as error:
         st.session_state["complaint"] = str(error)
 

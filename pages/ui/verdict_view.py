@@ -46,7 +46,7 @@ def _again(run: Run, found: Verdict) -> None:
         f"Train with {settings}",
         icon=":material/replay:",
         on_click=run_list.train_again,
-        args=(run, found.changes),
+        args=(engine.Once(), run, found.changes),
         help="A new run with everything else as it was. This one stays in the list.",
     )
 

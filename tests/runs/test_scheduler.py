@@ -379,22 +379,23 @@ def test_a_place_goes_to_whoever_has_fewest_runs_active_and_of_equals_to_whoever
 
 def test_a_run_that_waits_for_its_turn_is_stopped_at_once(make, begin, until, monkeypatch):
     """Though other runs keep all cores for long."""
-    go_on = threading.Event()
+    computing, go_on = [], threading.Event()
 
     def slow(run: Run) -> Iterator[Event]:
-        yield Working(step=0, doing="reading the text", share=0.0)
+        computing.append(run.owner)
         assert go_on.wait(60)
+        yield Working(step=0, doing="reading the text", share=0.0)
 
     monkeypatch.setattr(work, "train_run", slow)
     scheduler = make(99)
-    ids = [begin(scheduler, owner=str(number)) for number in range(scheduler.cores.count + 1)]
-    until(lambda: len(scheduler.cores._waiting) == 1 and scheduler.cores._free == 0)
-    (owner,) = {each.owner for each in scheduler.cores._waiting}
-    until(lambda: all(scheduler._jobs[each].working for each in ids))
-    scheduler.stop(ids[int(owner)])
-    assert scheduler.wait(ids[int(owner)], timeout=30)
-    assert len(scheduler.live()) == len(ids) - 1
+    ids = {str(number): begin(scheduler, owner=str(number)) for number in range(scheduler.cores.count + 1)}
+    until(lambda: len(computing) == scheduler.cores.count and len(scheduler.cores._waiting) == 1)
+    (waiting,) = set(ids) - set(computing)
+    scheduler.stop(ids[waiting])
+    stopped = scheduler.wait(ids[waiting], timeout=30)
+    others = len(scheduler.live())
     go_on.set()
+    assert stopped and others == len(ids) - 1 and waiting not in computing
 
 
 def test_a_queued_run_says_when_it_will_begin(make, begin, pretended, until, monkeypatch):

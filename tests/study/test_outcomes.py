@@ -122,8 +122,9 @@ def test_axes_compare_runs_by_numbers_that_there_are(axis):
 
 def ended(value: int, seed: int, loss: float) -> Outcome:
     return Outcome(
-        value=value, seed=seed, best_validation_loss=loss, best_step=1, train_loss_there=loss, bits_per_byte=loss,
-        final_validation=loss, final_train=loss, seconds=1.0, train_tokens=value, parameters=1,
+        value=value, seed=seed, best_validation_loss=loss, best_step=1, train_loss_there=loss,
+        bits_per_byte=loss, final_validation=loss, final_train=loss, seconds=1.0, train_tokens=value,
+        parameters=1,
     )  # fmt: skip
 
 
