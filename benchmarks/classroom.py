@@ -172,7 +172,8 @@ def report(lessons: Sequence[Lesson], load: Load, preset: str) -> bool:
     print(f"server: peak memory {load.peak_bytes / 1e6:.0f} MB; {load.cpu_seconds:.1f} CPU seconds", end=" ")
     print(f"in {load.seconds:.1f} s; sent {received / 1e6:.1f} MB")
     own = sum(psutil.Process().cpu_times()[:2])
-    print(f"students: {own:.1f} CPU seconds")
+    print(f"students: {own:.1f} CPU seconds; pages asked for again, because their end was lost:", end=" ")
+    print(sum(each.student.cut_short for each in lessons))
     failures = [(number, said) for number, each in enumerate(lessons) for said in each.failures]
     for number, said in failures[:20]:
         print(f"student {number}: {said}")

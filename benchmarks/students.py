@@ -140,6 +140,7 @@ class _Answer:
     fragment: str
     done: asyncio.Future
     run: str = ""
+    whole: bool = False  # that run draws the whole page
 
 
 class Student:
@@ -154,6 +155,7 @@ class Student:
         self.failures: list[str] = []  # exceptions and error boxes that were shown, and lost connections
         self.refreshes: list[float] = []  # seconds from asking for each refresh to having it
         self.received_bytes = 0
+        self.cut_short = 0  # pages whose end got lost and that had to be asked for again, see _begin
         self._states: dict[str, WidgetState] = {}
         self._query = self._page_hash = self._main_hash = self._run = ""
         self._pages: dict[str, str] = {}  # hashes, by title
@@ -338,7 +340,17 @@ class Student:
             if session.page_script_hash != self._page_hash:
                 self._page_hash = session.page_script_hash
                 self.page.keep(lambda _, each: each.script == self._main_hash)
-        if answer and (not run.fragment_ids or (not answer.run and answer.fragment in run.fragment_ids)):
+        if answer is None:
+            return
+        if not run.fragment_ids:
+            answer.run, answer.whole = run.script_run_id, True
+        elif answer.run and answer.whole:
+            # Streamlit drops what a page still had to send when a fragment's refresh is asked for in the very
+            # moment in which the page's script ends. A person would click again.
+            self.cut_short += 1
+            answer.run = ""
+            self._again = asyncio.create_task(self._send(""))
+        elif answer.fragment in run.fragment_ids:
             answer.run = run.script_run_id
 
     def _end(self, status: int, run: Any) -> None:

@@ -142,7 +142,7 @@ class Visits:
         """Closes all pages; fails if one shows an exception or has written an error to its console."""
         problems = []
         for page, context, errors in self._open:
-            shown = page.get_by_test_id("stException").all_inner_texts()
+            shown = [] if page.is_closed() else page.get_by_test_id("stException").all_inner_texts()
             problems += [f"{page.url}: {text}" for text in [*shown, *errors]]
             context.close()
         self._open.clear()

@@ -12,13 +12,14 @@ def test_a_run_goes_on_after_its_server_was_killed(start_server, visit):
     page = visit(f"{killed.url}/?preset=SMALL_CPU")
     train(page)
     page.get_by_text(re.compile(r"Step \d\d+ of")).first.wait_for(timeout=120_000)
+    page.close()  # it would complain, and rightly so
     killed.kill()
     page = visit(start_server(folder="kept").url)
     page.get_by_text("interrupted when the server ended").wait_for()
     page.get_by_role("button", name="Resume").click()
     page.wait_for_selector(CHART_POINT, timeout=60_000)
     page.get_by_text(re.compile(r"Step [\d,]+ of")).first.wait_for(timeout=60_000)
-    page.get_by_role("button", name="Stop").click()
+    page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").click()
     page.get_by_text("The run can go on from here").wait_for(timeout=30_000)
 
 
@@ -36,7 +37,7 @@ def test_a_run_goes_on_while_nobody_looks(app_url, visit):
         arg=before,
         timeout=60_000,
     )
-    page.get_by_role("button", name="Stop").click()
+    page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").click()
     page.get_by_text("The run can go on from here").wait_for(timeout=30_000)
 
 
@@ -59,7 +60,7 @@ def test_a_run_goes_on_when_a_source_file_is_saved(start_server, visit, tmp_path
         arg=before,
         timeout=120_000,
     )
-    page.get_by_role("button", name="Stop").click()
+    page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").click()
     page.get_by_text("The run can go on from here").wait_for(timeout=30_000)
     assert "Traceback" not in server.log
 

@@ -60,7 +60,7 @@ def test_a_run_survives_refresh_page_change_and_a_second_tab(app_url, visit):
     second = visit(address)
     second.wait_for_selector(CHART_POINT, timeout=60_000)
     assert step(second) >= before
-    second.get_by_role("button", name="Stop").click()
+    second.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").click()
     page.get_by_text("The run can go on from here").wait_for(timeout=20_000)
     stopped_at = int(re.search(r"after step (\d+)", page.get_by_test_id("stMain").inner_text()).group(1))
     page.get_by_role("button", name="Resume").click()
@@ -69,7 +69,7 @@ def test_a_run_survives_refresh_page_change_and_a_second_tab(app_url, visit):
     assert step(page) >= stopped_at
     page.get_by_role("button", name="Pause").click()
     page.get_by_text("Paused.").wait_for(timeout=20_000)
-    page.get_by_role("button", name="Stop").click()
+    page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").click()
     page.get_by_text("The run can go on from here").wait_for(timeout=20_000)
 
 
@@ -93,7 +93,7 @@ def test_own_text_trains(app_url, visit, tmp_path):
     page.locator('[data-testid="stFileUploaderDropzoneInput"]').first.set_input_files(file)
     page.get_by_text("held out").wait_for(timeout=60_000)
     train(page)
-    page.get_by_role("button", name="Stop").click()
+    page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").click()
     page.get_by_text("The run can go on from here").wait_for(timeout=30_000)
 
 

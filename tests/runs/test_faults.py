@@ -26,7 +26,7 @@ from slm_core.runs.history import History
 from slm_core.runs.scheduler import Scheduler
 from slm_core.runs.storage import run_bytes
 from slm_core.runs.store import RESUME, Run, create_run, list_damaged, list_runs, open_run
-from slm_core.text.bins import read_dataset, read_tokenizer
+from slm_core.text.bins import read_dataset, read_tokenizer, write_dataset
 from slm_core.train.events import RunFinished, StepDone
 
 OPEN, WRITE, FSYNC, REPLACE, MKDIR, UNLINK = "open", "write", "fsync", "replace", "mkdir", "unlink"
@@ -250,6 +250,15 @@ def failure(scheduler: Scheduler, run_id: str) -> str:
     end = open_run(scheduler.root, run_id).last_end()
     assert end is not None and end.reason in ("finished", "failed")
     return end.text if end.reason == "failed" else ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+@pytest.mark.parametrize("name", ["train.bin", "validation.bin"])
+def test_ids_that_a_full_disk_does_not_take_are_not_believed_to_be_written(tmp_path, tiny_dataset, name):
+    (tmp_path / name).symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        write_dataset(tiny_dataset, tmp_path)
+    assert not (tmp_path / "tokenizer.json").exists(), "which would say that all is there"
 
 
 FILES = [
