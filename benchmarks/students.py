@@ -254,13 +254,13 @@ class Student:
 
     async def _rerun(self, fragment: str = "", triggers: Sequence[WidgetState] = (), page: str = "") -> float:
         began = time.perf_counter()
-        self._answer = _Answer(fragment, asyncio.get_running_loop().create_future())
+        self._answer = answer = _Answer(fragment, asyncio.get_running_loop().create_future())
         try:
             await self._send(fragment, triggers, page)
             async with asyncio.timeout(LONGEST_SECONDS):
-                await self._answer.done
+                await answer.done
         except TimeoutError:
-            how = "begun and not ended" if self._answer.run else "not begun"
+            how = "begun and not ended" if answer.run else "not begun"
             raise NotThereError(f"After {LONGEST_SECONDS:.0f} s the page's script had {how}.") from None
         finally:
             self._answer = None
@@ -293,7 +293,7 @@ class Student:
         finally:
             self._stop_timers()
             self._news.set()
-            if self._answer is not None and not self._answer.done.done():
+            if self._answer is not None:
                 self._answer.done.set_exception(NotThereError("The connection was lost."))
 
     def _take(self, message: ForwardMsg) -> None:
@@ -368,8 +368,9 @@ class Student:
         self._runs += 1
         self._cache = {key: kept for key, kept in self._cache.items() if self._runs - kept[1] <= _CACHED_RUNS}
         self.refreshes += [now - self._asked.pop(fragment) for fragment in drawn & self._asked.keys()]
-        if answer and not answer.done.done():
+        if answer:
             answer.done.set_result(None)
+            self._answer = None  # now: what comes next is no answer, even if it is here already
         self._news.set()
 
     def _forget_states(self) -> None:
