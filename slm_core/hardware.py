@@ -1,6 +1,7 @@
 """The machine: which devices there are, how many cores, and how fast this very config trains here, by trying
 it."""
 
+import ctypes
 import os
 import platform
 import threading
@@ -14,6 +15,8 @@ import psutil
 
 from slm_core.config import ExperimentConfig
 from slm_core.errors import RunError
+
+_M_ARENA_MAX = -8  # of glibc's malloc.h
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,17 @@ def let_idle_threads_sleep() -> None:
     more.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def let_threads_share_memory() -> None:
+    """Let threads take up what others have freed. Call it before threads begin to compute.
+
+    The C library of Linux keeps what a thread has freed for threads of the same group, of which there are
+    eight for each core. Thirty runs that take turns then hold much more than they use: 1.3 GB where 0.8 GB
+    are enough. Elsewhere nothing is changed.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
 def choose_device(asked: str | None, hardware: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from streamlit import config
 
 from slm_core.config import ExperimentConfig
-from slm_core.hardware import devices, let_idle_threads_sleep
+from slm_core.hardware import devices, let_idle_threads_sleep, let_threads_share_memory
 from slm_core.study.capacity import estimated_text_bits
 from slm_core.text.corpus import story_tokenizer
 
@@ -106,6 +106,7 @@ def _start_warm_up() -> threading.Thread:
 
 def _load_torch() -> None:
     let_idle_threads_sleep()
+    let_threads_share_memory()
     try:
         import torch
 
