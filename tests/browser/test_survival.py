@@ -20,7 +20,7 @@ def test_a_run_goes_on_after_its_server_was_killed(start_server, visit):
     page.wait_for_selector(CHART_POINT, timeout=60_000)
     page.get_by_text(re.compile(r"Step [\d,]+ of")).first.wait_for(timeout=60_000)
     page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").click()
-    page.get_by_text("The run can go on from here").wait_for(timeout=30_000)
+    page.get_by_text("The run can go on from here").wait_for(timeout=90_000)
 
 
 def test_a_run_goes_on_while_nobody_looks(app_url, visit):
@@ -38,7 +38,7 @@ def test_a_run_goes_on_while_nobody_looks(app_url, visit):
         timeout=60_000,
     )
     page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").click()
-    page.get_by_text("The run can go on from here").wait_for(timeout=30_000)
+    page.get_by_text("The run can go on from here").wait_for(timeout=90_000)
 
 
 def test_a_run_goes_on_when_a_source_file_is_saved(start_server, visit, tmp_path):
@@ -61,7 +61,7 @@ def test_a_run_goes_on_when_a_source_file_is_saved(start_server, visit, tmp_path
         timeout=120_000,
     )
     page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").click()
-    page.get_by_text("The run can go on from here").wait_for(timeout=30_000)
+    page.get_by_text("The run can go on from here").wait_for(timeout=90_000)
     assert "Traceback" not in server.log
 
 

@@ -61,16 +61,16 @@ def test_a_run_survives_refresh_page_change_and_a_second_tab(app_url, visit):
     second.wait_for_selector(CHART_POINT, timeout=60_000)
     assert step(second) >= before
     second.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").click()
-    page.get_by_text("The run can go on from here").wait_for(timeout=20_000)
+    page.get_by_text("The run can go on from here").wait_for(timeout=90_000)
     stopped_at = int(re.search(r"after step (\d+)", page.get_by_test_id("stMain").inner_text()).group(1))
     page.get_by_role("button", name="Resume").click()
     page.get_by_role("button", name="Pause").wait_for(timeout=30_000)
     page.get_by_text(re.compile(r"Step [\d,]+ of")).wait_for(timeout=30_000)
     assert step(page) >= stopped_at
     page.get_by_role("button", name="Pause").click()
-    page.get_by_text("Paused.").wait_for(timeout=20_000)
+    page.get_by_text("Paused.").wait_for(timeout=60_000)
     page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").click()
-    page.get_by_text("The run can go on from here").wait_for(timeout=20_000)
+    page.get_by_text("The run can go on from here").wait_for(timeout=90_000)
 
 
 def test_a_chart_keeps_its_element_while_it_grows(app_url, visit):
@@ -94,7 +94,7 @@ def test_own_text_trains(app_url, visit, tmp_path):
     page.get_by_text("held out").wait_for(timeout=60_000)
     train(page)
     page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").click()
-    page.get_by_text("The run can go on from here").wait_for(timeout=30_000)
+    page.get_by_text("The run can go on from here").wait_for(timeout=90_000)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """A shared server: whose runs are whose, what may be started, what is published, how a browser is known."""
 
-import asyncio
-
 import pytest
 
 from pages.ui import engine, visitor
@@ -129,7 +127,9 @@ def answered(scope: dict, body_type: bytes = b"text/html; charset=utf-8") -> lis
     async def send(message):
         sent.append(message)
 
-    asyncio.run(visitor.GivesCookie(app)({"type": "http", "headers": [], **scope}, None, send))
+    answering = visitor.GivesCookie(app)({"type": "http", "headers": [], **scope}, None, send)
+    with pytest.raises(StopIteration):  # nothing here waits, so one push runs it to its end
+        answering.send(None)
     return sent[0]["headers"]
 
 
