@@ -13,8 +13,10 @@ import argparse
 import asyncio
 import csv
 import itertools
+import math
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -72,7 +74,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         server, address = start_server(Path(folder))
         try:
-            asyncio.run(hold(soak, address, psutil.Process(server.pid), Path(folder), asked, seconds))
+            asyncio.run(hold(soak, address, server, Path(folder), asked, seconds))
         finally:
             server.terminate()
             server.wait()
@@ -85,20 +87,23 @@ def main() -> None:
 async def hold(
     soak: Soak,
     address: str,
-    server: psutil.Process,
+    server: subprocess.Popen,
     folder: Path,
     asked: argparse.Namespace,
     seconds: float,
 ) -> None:
-    """Let the students work and read the memory, for so many seconds."""
-    began = time.monotonic()
+    """Let the students work and read the memory, for so many seconds, or until the server ends."""
+    began, process = time.monotonic(), psutil.Process(server.pid)
     students = [
         asyncio.create_task(work(soak, address, asked.preset, number)) for number in range(asked.students)
     ]
     for tick in itertools.count(1):
         await asyncio.sleep(max(0.0, min(tick * SAMPLE_SECONDS, seconds) - (time.monotonic() - began)))
         elapsed = time.monotonic() - began
-        soak.samples.append(Sample(elapsed, server.memory_info().rss, _size(folder), soak.rounds))
+        if server.poll() is not None:
+            soak.failures.append(f"The server ended after {elapsed:.0f} s with status {server.returncode}.")
+            break
+        soak.samples.append(Sample(elapsed, process.memory_info().rss, _size(folder), soak.rounds))
         if elapsed >= seconds:
             break
     for each in students:
@@ -164,6 +169,9 @@ def write_csv(path: Path, samples: Sequence[Sample]) -> None:
 
 def report(soak: Soak, preset: str, seconds: float) -> bool:
     """Prints the curve and the verdict; gives whether the memory was flat."""
+    if not soak.samples:
+        print("; ".join(["There was no time to read the memory.", *soak.failures]))
+        return False
     print(f"\n{cpu().label}; preset {preset}, {STEPS} steps a run\n")
     largest = max(each.resident_bytes for each in soak.samples)
     print(f"{'minutes':>8} {'MB':>6} {'runs':>6} {'disk MB':>8}")
@@ -174,7 +182,7 @@ def report(soak: Soak, preset: str, seconds: float) -> bool:
             f"{each.disk_bytes / 1e6:8.1f} {bar}"
         )
     medians = levels(soak.samples, seconds)
-    rise = max(medians) / min(medians)
+    rise = max(medians) / min(medians) if len(medians) == PARTS else math.inf
     print(f"\nafter the warm-up, medians of {len(medians)} equal parts of the time, in MB:", end=" ")
     print(", ".join(f"{each / 1e6:.0f}" for each in medians))
     disk = max(each.disk_bytes for each in soak.samples)
@@ -187,8 +195,8 @@ def report(soak: Soak, preset: str, seconds: float) -> bool:
 
 
 def levels(samples: Sequence[Sample], seconds: float) -> list[float]:
-    """Median resident bytes in each of PARTS equal parts of the time after the warm-up, of those that have
-    samples."""
+    """Median resident bytes in each of PARTS equal parts of the time after the warm-up, without those that
+    have no samples."""
     parts: list[list[int]] = [[] for _ in range(PARTS)]
     for each in samples:
         share = (each.seconds / seconds - WARM_UP_SHARE) / (1 - WARM_UP_SHARE)
