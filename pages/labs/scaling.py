@@ -8,8 +8,7 @@ from slm_core.errors import SlmError
 st.title("Scaling lab", anchor=False)
 st.markdown(
     "Which law do you see? Vary **one** thing, hold everything else, use several seeds, and say what you "
-    "expect "
-    "before you look."
+    "expect before you look."
 )
 if complaint := st.session_state.pop("complaint", ""):
     st.error(words.plain(complaint))

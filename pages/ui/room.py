@@ -45,7 +45,8 @@ def draw() -> None:
     scheduler = engine.scheduler()
     live = [run for run in map(_open, scheduler.live()) if run is not None]
     kept = list_runs(scheduler.root)
-    _numbers(live, kept)
+    sizes = [run_bytes(run) for run in kept]
+    _numbers(live, sum(sizes))
     if live:
         st.subheader("Training and waiting", anchor=False)
     else:
@@ -54,7 +55,7 @@ def draw() -> None:
         _row(run)
     if kept:
         st.subheader("Kept", anchor=False)
-        st.dataframe(_table(kept), hide_index=True)
+        st.dataframe(_table(kept, sizes), hide_index=True)
     for run_id, sentence in list_damaged(scheduler.root).items():
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             st.markdown(words.plain(sentence))
@@ -68,10 +69,10 @@ def _open(run_id: str) -> Run | None:
         return None
 
 
-def _numbers(live: list[Run], kept: list[Run]) -> None:
+def _numbers(live: list[Run], disk: int) -> None:
     scheduler = engine.scheduler()
     limits, states = scheduler.limits, [engine.state_of(run) for run in live]
-    memory, disk = psutil.Process().memory_info().rss, sum(map(run_bytes, kept))
+    memory = psutil.Process().memory_info().rss
     room = f"of {words.size(limits.server_bytes)}" if limits.separate else None
     tiles = [
         ("Visitors", f"{_sessions():,}", None, "Browser windows that are open now."),
@@ -117,14 +118,14 @@ def _whose(run: Run) -> str:
     return f"visitor {run.owner[:4]}" if run.owner else "this machine"
 
 
-def _table(runs: list[Run]) -> pd.DataFrame:
+def _table(runs: list[Run], sizes: list[int]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "run": [run.name for run in runs],
             "state": [run_list.STATES.get(engine.state_of(run), "from a file") for run in runs],
             "whose": [_whose(run) for run in runs],
             "begun (UTC)": [f"{run.created:%d %b %H:%M}" for run in runs],
-            "size": [words.size(run_bytes(run)) for run in runs],
+            "size": list(map(words.size, sizes)),
             "published": [run.published for run in runs],
         }
     )

@@ -27,9 +27,8 @@ from slm_core.text.tokenizer import make_tokenizer
 
 BITS_PER_PARAMETER = 3.6  # Morris et al. (2025)
 FEWEST_TOKENS_PER_PARAMETER = 10.5  # enough for the smaller models of nanochat (Karpathy 2025)
-READINGS_AS_GOOD_AS_NEW = (
-    4  # reading a text again, so often, is worth nearly as much (Muennighoff et al. 2023)
-)
+# Reading a text so often is worth nearly as much as new text (Muennighoff et al. 2023).
+READINGS_AS_GOOD_AS_NEW = 4
 _LIMITS = (
     "Both are rules of thumb from larger models; a beginner has more to store of a text than somebody who "
     "knows its language."

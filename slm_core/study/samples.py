@@ -96,14 +96,14 @@ def copying(folder: Path, prompt: str, text: str) -> Copying:
     )
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)  # a class looks at its runs by turns; each takes up to 8 bytes a character
 def _memory(folder: Path) -> tuple[TrainingIndex, int]:
     """The index of a run's training text, and how long a match must be to be beyond chance."""
     index = TrainingIndex(training_texts(folder), MOST_COMPARED)
     return index, beyond_chance(index, _texts(folder, "validation.bin"))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def training_texts(folder: Path) -> tuple[str, ...]:
     """The documents that the run in a folder trains on, the last one as far as it goes. Raises CorpusError or
     TokenizerError."""
