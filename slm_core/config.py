@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import yaml
 
+from slm_core.caching import computed_once
 from slm_core.errors import ConfigError
 
 PRESETS_FILE = Path(__file__).resolve().parent.parent / "presets.yaml"
@@ -320,10 +321,19 @@ class Preset:
 def load_presets(path: Path = PRESETS_FILE) -> dict[str, Preset]:
     """All presets by name, in the file's order; a preset is its difference from the defaults. Raises
     ConfigError."""
+    path = Path(path)
     try:
-        listed = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        state = path.stat()
+        return dict(_read_presets(path, state.st_mtime_ns, state.st_size))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The presets file {path} cannot be read: {error}.") from None
+
+
+@computed_once(maxsize=4)  # every page asks; parsing takes milliseconds, and a class asks at once
+def _read_presets(path: Path, changed_ns: int, size: int) -> dict[str, Preset]:
+    content = path.read_text(encoding="utf-8")
+    try:
+        listed = yaml.safe_load(content)
     # ValueError and AttributeError: such as a date that is none
     except (yaml.YAMLError, AttributeError, ValueError, RecursionError) as error:
         raise ConfigError(f"The presets file {path} is not valid YAML: {error}") from None

@@ -1,7 +1,12 @@
 """Devices, and the probe that answers how fast a config trains here. Nothing here asserts a time."""
 
 import os
+import platform
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,7 +14,17 @@ import torch
 from slm_core import hardware
 from slm_core.config import ExperimentConfig
 from slm_core.errors import RunError
-from slm_core.hardware import Speed, SpeedProbe, choose_device, cpu, devices, fastest_threads, physical_cores
+from slm_core.hardware import (
+    Speed,
+    SpeedProbe,
+    choose_device,
+    cpu,
+    devices,
+    fastest_threads,
+    measure_generation,
+    physical_cores,
+)
+from slm_core.model import generate
 
 SMALL = ExperimentConfig(n_layer=1, n_embd=16, block_size=16, batch_size=2, vocab_size=300)
 
@@ -133,3 +148,41 @@ def test_a_stopped_probe_leaves_no_thread_behind_and_answers_no_more():
     other = ExperimentConfig(n_layer=3)
     assert probe.ask(other, "cpu") == (False, None)
     assert not [thread for thread in threading.enumerate() if thread.name == "speed-probe"]
+
+
+def test_writing_is_counted_by_the_token_on_a_clock_of_its_own(monkeypatch, random_state_kept):
+    """By which each token takes a quarter of a second, and looking at the clock none."""
+    now = [0.0]
+
+    def tokens(model: object, prompt: list[int], sampling: object) -> Iterator[int]:
+        for token in range(6):  # then the text is full, and another begins
+            now[0] += 0.25
+            yield token
+
+    monkeypatch.setattr(generate, "generate", tokens)
+    monkeypatch.setattr(hardware, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    assert measure_generation(SMALL, seconds=5.0) == 4.0
+
+
+def test_a_model_that_was_never_trained_writes_at_some_speed():
+    assert measure_generation(SMALL, seconds=0.01) > 0
+
+
+def test_memory_that_was_freed_goes_back_to_the_system():
+    script = (
+        "import ctypes, psutil\n"
+        "from slm_core.hardware import give_back_memory\n"
+        "library, held = ctypes.CDLL(None), lambda: psutil.Process().memory_info().rss\n"
+        "library.malloc.restype, library.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]\n"
+        "library.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]\n"
+        "pieces = [library.malloc(60_000) for _ in range(1_000)]\n"
+        "for piece in pieces: library.memset(piece, 1, 60_000)\n"
+        "for piece in pieces[:-1]: library.free(piece)\n"  # the last one keeps the others from going
+        "before = held()\n"
+        "give_back_memory()\n"
+        "print(before - held())"
+    )
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert answer.returncode == 0, answer.stderr
+    if platform.libc_ver()[0] == "glibc":
+        assert int(answer.stdout) > 50_000_000

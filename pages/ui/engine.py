@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import streamlit as st
@@ -43,6 +44,12 @@ def speed_probe() -> SpeedProbe:
 def _make_probe() -> SpeedProbe:
     runs = scheduler()
     return SpeedProbe(busy=lambda: bool(runs.live()))
+
+
+def drawing() -> AbstractContextManager[None]:
+    """While a page is drawn within it, runs leave it a core: a person waits for the one, not for the
+    others."""
+    return scheduler().cores.spared()
 
 
 def history(run: Run) -> History:

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 from streamlit import config
 
-from slm_core.config import ExperimentConfig
-from slm_core.hardware import devices, let_idle_threads_sleep, let_threads_share_memory
+from slm_core.config import ExperimentConfig, load_presets
+from slm_core.hardware import devices, give_back_memory, let_idle_threads_sleep, let_threads_share_memory
 from slm_core.study.capacity import estimated_text_bits
 from slm_core.text.corpus import story_tokenizer
 
@@ -107,20 +107,22 @@ def _start_warm_up() -> threading.Thread:
 def _load_torch() -> None:
     let_idle_threads_sleep()
     let_threads_share_memory()
+    # A page that wants to be drawn while runs train waits a tenth as long for its turn in the interpreter.
+    sys.setswitchinterval(0.0005)
     try:
-        import torch
+        import torch  # noqa: F401
 
         from slm_core.runs import work  # noqa: F401 (what a run's thread will import)
     except Exception:  # the page that needs it will say so; here only time is lost
         logging.getLogger(__name__).exception("Warm-up could not load torch.")
         return
-    weight = torch.nn.Parameter(torch.zeros(1))
-    torch.optim.AdamW([weight])  # the first optimizer loads as much again as torch itself
     devices()
     # What the first run will most likely read.
     story_tokenizer(ExperimentConfig.corpus, ExperimentConfig.vocab_size, ExperimentConfig.tokenizer)
-    estimated_text_bits(ExperimentConfig())
+    for preset in load_presets().values():  # a class chooses one all at once
+        estimated_text_bits(preset.config)
     # Hundreds of thousands of objects that live as long as the process: were they not frozen, each full
     # collection would walk them all with the interpreter locked, 200 ms at a time in the middle of training.
     gc.collect()
     gc.freeze()
+    give_back_memory()

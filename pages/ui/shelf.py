@@ -12,7 +12,7 @@ from slm_core.text.library import LIBRARY, corpora_folder, entry_called, file_of
 from slm_core.text.report import TextReport, text_report
 from slm_core.text.statistics import Description, describe
 
-SHELF_TOKENS = 200_000  # of the built-in stories, which never end
+SHELF_TOKENS = 60_000  # of the built-in stories, which never end
 _MOST_TOKENS = 1_000_000  # of them that are told to look at
 _WHOLE = KNOBS["dataset_size"].high
 _KEY = "data_source"

@@ -120,9 +120,9 @@ class GPT(nn.Module):
         super().__init__()
         self.config = config
         with torch.device("meta"):  # else torch would draw weights here, from its global generator
-            self.embedding = nn.Embedding(config.vocab_size, config.n_embd)
+            self.embedding = _table(config.vocab_size, config.n_embd)
             learned = config.positions == "learned"
-            self.position_embedding = nn.Embedding(config.block_size, config.n_embd) if learned else None
+            self.position_embedding = _table(config.block_size, config.n_embd) if learned else None
             self.dropout = Dropout(config.dropout)
             self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
             self.norm = nn.LayerNorm(config.n_embd, bias=False)
@@ -176,6 +176,12 @@ class GPT(nn.Module):
         if cache is not None:
             cache.length = past + T
         return self.head(self.norm(x))  # (B, T, V)
+
+
+def _table(rows: int, width: int) -> nn.Embedding:
+    # nn.Embedding(rows, width) would draw weights, on the meta device by way of torch's compiler: 75 MB and a
+    # second to load, for weights that are drawn anew anyway.
+    return nn.Embedding.from_pretrained(torch.empty(rows, width), freeze=False)
 
 
 def token_losses(logits: Tensor, targets: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 # For so long the others stand still, at most, while an owner catches up. Much longer than an event takes, or
 # those with long events would get more than those with short ones.
 _CATCHING_UP_SECONDS = 10.0
+_SPARED_SECONDS = 0.5  # for so long, at most, runs make way for one page
 
 
 @dataclass(eq=False)
@@ -40,6 +41,7 @@ class Cores:
         self._waiting: list[Borrower] = []  # in the order of asking
         self._used: dict[str, float] = {}  # core-seconds by owner, of those who have joined
         self._runs: Counter[str] = Counter()  # how many runs each owner has joined with
+        self._spared_since: list[float] = []  # when each with block of `spared` began
         self._lock = threading.Lock()
 
     def join(self, owner: str, wanted: int) -> Borrower:
@@ -75,6 +77,20 @@ class Cores:
                 self._take_back(borrower)
                 self._ask(borrower)
 
+    @contextmanager
+    def spared(self) -> Iterator[None]:
+        """Lend one core fewer for the length of a with block, or half a second of it: somebody waits for a
+        page. The only core is lent all the same, and all cores to a run that computes with all of them."""
+        since = time.perf_counter()
+        with self._lock:
+            self._spared_since.append(since)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._spared_since.remove(since)
+                self._lend()
+
     def let_go(self, borrower: Borrower) -> None:
         """End a borrower's wait at once, without cores: it is not going to compute."""
         with self._lock:
@@ -98,9 +114,11 @@ class Cores:
     def _lend(self) -> None:
         """Lend what is free. Nobody overtakes the next one who cannot be served yet: it would wait for ever.
         (min gives the first of equals.)"""
+        recently = time.perf_counter() - _SPARED_SECONDS
+        spared = int(any(since > recently for since in self._spared_since))
         while self._waiting:
             following = min(self._waiting, key=lambda each: self._used[each.owner])
-            if following.wanted > self._free:
+            if following.wanted > self._free - spared * (following.wanted < self.count):
                 return
             self._waiting.remove(following)
             self._free -= following.wanted

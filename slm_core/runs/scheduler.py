@@ -6,7 +6,9 @@ Torch is imported inside the threads, so that a page which only asks how runs st
 
 import json
 import logging
+import math
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,18 +17,19 @@ import psutil
 
 from slm_core.config import ExperimentConfig
 from slm_core.errors import RunError, SlmError
-from slm_core.hardware import fastest_threads, physical_cores
+from slm_core.hardware import fastest_threads, give_back_memory, physical_cores
 from slm_core.model.budget import budget
 from slm_core.runs.cores import Borrower, Cores
 from slm_core.runs.limits import Limits
 from slm_core.runs.storage import expected_bytes, runs_to_delete
 from slm_core.runs.store import Run, create_run, delete_run, list_runs, open_run
 from slm_core.runs.waiting import in_order, seconds_until_start
-from slm_core.train.events import Event, RunFinished, RunStarted, StepDone, Working
+from slm_core.train.events import EvalDone, Event, RunFinished, RunStarted, StepDone, Working
 
 _log = logging.getLogger(__name__)
 
 QUEUED, RUNNING, PAUSED, STOPPING = "queued", "running", "paused", "stopping"
+_TIDYING_SECONDS = 2.0  # between two times that freed memory is given back
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ class Scheduler:
         self._most_active = self.limits.active_runs or self.cores.count
         self._jobs: dict[str, _Job] = {}  # queued and active, in the order of starting
         self._failures: dict[str, str] = {}  # why runs ended whose folder could not take the reason
+        self._tidied = -math.inf  # when memory was last given back
         self._flops_per_second = 0.0  # of one run alone, as last measured
         self._lock = threading.RLock()
         self._ended = threading.Condition(self._lock)
@@ -359,6 +363,9 @@ class Scheduler:
 
     def _saw(self, job: _Job, event: Event) -> None:
         job.saw(event)
+        if isinstance(event, EvalDone) and time.monotonic() > self._tidied + _TIDYING_SECONDS:
+            self._tidied = time.monotonic()
+            give_back_memory()
         if isinstance(event, StepDone):
             seconds_per_step = job.run.config.tokens_per_step / max(event.tokens_per_second, 1e-9)
             self._flops_per_second = budget(job.run.config).flops_per_step / seconds_per_step

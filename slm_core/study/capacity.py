@@ -15,9 +15,9 @@ import bz2
 import math
 import zlib
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice
 
+from slm_core.caching import computed_once
 from slm_core.config import LARGEST_VOCABULARY, SMALLEST_BPE, ExperimentConfig
 from slm_core.errors import CorpusError
 from slm_core.model.budget import TOKENS_PER_PARAMETER, budget
@@ -88,7 +88,7 @@ def estimated_text_bits(config: ExperimentConfig, text: str | None = None) -> fl
     return size * _story_bits_per_token(world, config.tokenizer, config.vocab_size)
 
 
-@lru_cache(maxsize=64)
+@computed_once(maxsize=64)
 def _story_bits_per_token(world: str, kind: str, vocab_size: int) -> float:
     """The entropy of a story world per token, end marks counted, from a sample of it."""
     if kind == "bpe":  # a smaller vocabulary is the beginning of the largest: it is learned only once
@@ -101,14 +101,14 @@ def _story_bits_per_token(world: str, kind: str, vocab_size: int) -> float:
     return nats / math.log(2) / (len(tokenizer.encode_documents(sample)) - 1)
 
 
-@lru_cache(maxsize=len(stories.SIZES))
+@computed_once(maxsize=len(stories.SIZES))
 def _story_sample(world: str) -> tuple[tuple[str, ...], float]:
     """Some stories, and the nats of information that they hold together."""
     sample = tuple(islice(stories.draw(world, _SAMPLE_SEED), _SAMPLE_STORIES))
     return sample, -sum(stories.score(story, world).log_probability for story in sample)
 
 
-@lru_cache(maxsize=8)
+@computed_once(maxsize=8)
 def _own_rates(sample: str, kind: str, vocab_size: int) -> tuple[float, float]:
     """Bits of information and tokens per character of a text, from its beginning."""
     content = sample.encode("utf-8", "replace")

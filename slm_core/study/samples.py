@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from slm_core.caching import computed_once
 from slm_core.errors import CorpusError, SlmError
 from slm_core.study.memorization import TrainingIndex, beyond_chance
 from slm_core.text import stories
@@ -96,14 +97,14 @@ def copying(folder: Path, prompt: str, text: str) -> Copying:
     )
 
 
-@lru_cache(maxsize=32)  # a class looks at its runs by turns; each takes up to 8 bytes a character
+@computed_once(maxsize=32)  # a class looks at its runs by turns; each takes up to 8 bytes a character
 def _memory(folder: Path) -> tuple[TrainingIndex, int]:
     """The index of a run's training text, and how long a match must be to be beyond chance."""
     index = TrainingIndex(training_texts(folder), MOST_COMPARED)
     return index, beyond_chance(index, _texts(folder, "validation.bin"))
 
 
-@lru_cache(maxsize=32)
+@computed_once(maxsize=32)
 def training_texts(folder: Path) -> tuple[str, ...]:
     """The documents that the run in a folder trains on, the last one as far as it goes. Raises CorpusError or
     TokenizerError."""

@@ -10,12 +10,12 @@ import re
 import unicodedata
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from slm_core.caching import computed_once
 from slm_core.config import KNOBS, ExperimentConfig
 from slm_core.errors import CorpusError
 from slm_core.text import exhibit, stories
@@ -146,7 +146,7 @@ def get_sample_text(n: int, corpus: str = "stories") -> str:
     return "\n\n".join(islice(_training_stories(corpus), n))
 
 
-@lru_cache(maxsize=8)
+@computed_once(maxsize=8)
 def story_tokenizer(corpus: str, vocab_size: int, kind: str = "bpe") -> Tokenizer:
     """The one tokenizer that every run on these stories with this kind and vocabulary uses, whatever its
     dataset_size. Raises TokenizerError."""
@@ -158,7 +158,7 @@ def held_out_stories(corpus: str) -> str:
     return "\n\n".join(_validation_stories(corpus))
 
 
-@lru_cache(maxsize=2)
+@computed_once(maxsize=2)
 def _validation_stories(corpus: str) -> tuple[str, ...]:
     return tuple(islice(stories.draw(corpus, VALIDATION_SEED), VALIDATION_STORIES[corpus]))
 

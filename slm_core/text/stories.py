@@ -12,11 +12,11 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+from slm_core.caching import computed_once
 from slm_core.errors import CorpusError
 
 SIZES = ("tales", "stories")  # each is also the name of the rule it starts from
@@ -143,7 +143,7 @@ def _distinct(program: "Program", random: Random) -> Iterator[str]:
             yield text
 
 
-@cache
+@computed_once(maxsize=8)
 def _program(size: str) -> "Program":
     if size not in SIZES:
         raise CorpusError(f"There is no story size {size!r}. Choose one of: {', '.join(SIZES)}.")

@@ -12,13 +12,13 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import tiktoken
 
+from slm_core.caching import computed_once
 from slm_core.config import LARGEST_VOCABULARY
 from slm_core.errors import TokenizerError
 from slm_core.text import gpt2
@@ -280,7 +280,7 @@ def make_tokenizer(kind: str, documents: Iterable[str], vocab_size: int) -> Toke
     raise TokenizerError(f"There is no tokenizer of kind {kind!r}; choose one of {', '.join(_KINDS)}.")
 
 
-@lru_cache(maxsize=1)
+@computed_once(maxsize=1)
 def _gpt2() -> GPT2:
     return GPT2()
 

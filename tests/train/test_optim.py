@@ -1,13 +1,15 @@
 """The learning rate at named steps, and what one update does."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
 from torch import nn
 
 from slm_core.config import ExperimentConfig
-from slm_core.train.optim import learning_rate_at, make_optimizer
+from slm_core.train.optim import AdamW, learning_rate_at, make_optimizer
 
 CONFIG = ExperimentConfig(max_iters=110, warmup_iters=10, learning_rate=1e-2, min_lr=1e-3)
 
@@ -49,6 +51,42 @@ def test_the_first_update_is_that_of_adamw_and_only_matrices_decay():
         # with both moments freshly corrected, their ratio is the gradient's sign
         expected = old * (1 - 0.1 * decay) - 0.1 * gradient / (gradient.abs() + 1e-8)
         torch.testing.assert_close(new.detach(), expected)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+def test_twenty_updates_are_those_of_torchs_own_adamw(decay):
+    ours, theirs = (nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3)) for _ in range(2))
+    theirs.load_state_dict(ours.state_dict())
+    groups = [{"params": list(ours.parameters()), "weight_decay": decay}]
+    optimizer = AdamW(groups, lr=0.02, betas=(0.8, 0.9))
+    reference = torch.optim.AdamW(
+        theirs.parameters(), lr=0.02, betas=(0.8, 0.9), weight_decay=decay, fused=True
+    )
+    random = torch.Generator().manual_seed(4)
+    for step in range(20):
+        batch = torch.randn(6, 5, generator=random)
+        for model, updates in ((ours, optimizer), (theirs, reference)):
+            updates.zero_grad()
+            model(batch).square().sum().backward()
+            updates.param_groups[0]["lr"] = 0.02 / (1 + step)
+            updates.step()
+    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(mine, other)
+
+
+def test_training_does_not_load_torchs_compiler():
+    script = (
+        "import sys, torch\n"
+        "from slm_core.config import ExperimentConfig\n"
+        "from slm_core.train.optim import make_optimizer\n"
+        "model = torch.nn.Linear(2, 2)\n"
+        "optimizer = make_optimizer(model, ExperimentConfig())\n"
+        "model(torch.ones(1, 2)).sum().backward()\n"
+        "optimizer.step()\n"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert answer.stdout.strip() == "False", answer.stderr
 
 
 def test_the_betas_of_the_config_are_used():
