@@ -7,7 +7,7 @@ each visit.
 import streamlit as st
 
 from pages import PAGES
-from pages.ui import deployment, server, serving, sidebar
+from pages.ui import deployment, engine, server, serving, sidebar
 from slm_core.errors import ConfigError
 
 TITLE = "Small language models"
@@ -22,6 +22,13 @@ def frame() -> None:
                 st.Page(PAGES / "learn/train.py", title="Train", default=True),
                 st.Page(PAGES / "learn/playground.py", title="Playground"),
             ],
+            "Lessons": [
+                st.Page(PAGES / "lessons/week1.py", title="Week 1"),
+                st.Page(PAGES / "lessons/week2.py", title="Week 2"),
+                st.Page(PAGES / "lessons/week3.py", title="Week 3"),
+                st.Page(PAGES / "lessons/week4.py", title="Week 4"),
+                st.Page(PAGES / "lessons/concept_check.py", title="Concept check"),
+            ],
             "Text": [
                 st.Page(PAGES / "text/data.py", title="Data"),
                 st.Page(PAGES / "text/tokenizer.py", title="Tokenizer"),
@@ -30,8 +37,12 @@ def frame() -> None:
                 st.Page(PAGES / "labs/compare.py", title="Compare"),
                 st.Page(PAGES / "labs/scaling.py", title="Scaling lab"),
             ],
-            "Lecture": [st.Page(PAGES / "lecture/server.py", title="Server")],
-        }
+            "Lecture": [
+                st.Page(PAGES / "lecture/wall.py", title="Class wall"),
+                st.Page(PAGES / "lecture/server.py", title="Server"),
+            ],
+        },
+        expanded=True,
     )
     st.set_page_config(page_title=f"{page.title} · {TITLE}", page_icon="🌱", layout="wide")
     try:
@@ -39,9 +50,10 @@ def frame() -> None:
     except ConfigError as error:  # whoever started the server has to mend it
         st.error(f"This server was started with a wrong SLM_PROFILE or SLM_LIMITS. {error}")
         return
-    sidebar.draw()
     try:
-        page.run()
+        with engine.drawing():
+            sidebar.draw()
+            page.run()
     finally:  # a page may end early, by st.stop or st.rerun
         server.warm_up()
 

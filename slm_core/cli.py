@@ -1,8 +1,10 @@
 """The same engine from a terminal: `python -m slm_core train --preset TINY_CPU`, then `generate`."""
 
 import argparse
+import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -10,8 +12,9 @@ from tqdm import tqdm
 
 from slm_core.config import KNOBS, ExperimentConfig, load_preset, load_presets, parse_setting
 from slm_core.errors import RunError, SlmError
-from slm_core.hardware import choose_device, fastest_threads, let_idle_threads_sleep
-from slm_core.runs.store import Run, create_run, open_run, runs_folder
+from slm_core.hardware import choose_device, fastest_threads, let_idle_threads_sleep, physical_cores
+from slm_core.runs.formats import FORMATS, file_stem, reads_otherwise
+from slm_core.runs.store import Run, create_run, open_run, runs_folder, write_atomically
 from slm_core.text.corpus import split_text
 from slm_core.text.download import fetch, kept_bytes
 from slm_core.text.library import (
@@ -87,6 +90,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     generate.add_argument("--seed", type=int, default=0)
 
+    export = commands.add_parser("export", help="write a trained model for other programs")
+    export.set_defaults(command=_export)
+    export.add_argument("file", type=Path, help="a .safetensors file that training wrote")
+    export.add_argument("--to", required=True, choices=FORMATS, help="which kind of file; see docs/export.md")
+    export.add_argument("--out", type=Path, metavar="PATH", help="where to (default: here, by its name)")
+
     corpora = commands.add_parser("corpora", help="list the real texts that can be fetched, or fetch one")
     corpora.set_defaults(command=_corpora)
     verbs = corpora.add_subparsers(metavar="fetch")
@@ -101,17 +110,53 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(parsed: argparse.Namespace) -> int:
-    root = runs_folder()
-    run = open_run(root, parsed.resume) if parsed.resume else _new_run(parsed, root)
-    if parsed.resume and not run.resumable:
-        raise RunError(f"{run.name} has nothing left to go on with. Start a new run.")
+    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ["WORLD_SIZE"] != "1":
+        return _train_in_team(parsed)  # torchrun has started this process, and others beside it
+    run = _run_to_train(parsed, lambda config, device: None)
     import torch  # after everything that can be refused at once
 
     from slm_core.runs.work import train_run
 
     torch.set_num_threads(run.threads)
+    return _see_through(run, train_run(run))
+
+
+def _train_in_team(parsed: argparse.Namespace) -> int:
+    """This process's part of a training that several do together: the leader's, or another one's."""
+    import torch
+
+    from slm_core.runs.work import follow_run, train_run
+    from slm_core.train.parallel import team_around, working_together
+
+    team = team_around()
+    torch.set_num_threads(max(1, physical_cores() // team.size))
+    if not team.leads:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the leader saves, and then all end
+        with working_together(team):
+            follow_run(open_run(runs_folder(), team.told()), team)
+        return 0
+    run = _run_to_train(parsed, team.check)
+    with working_together(team):
+        team.told(run.id)
+        return _see_through(run, train_run(run, team))
+
+
+def _run_to_train(parsed: argparse.Namespace, check: Callable[[ExperimentConfig, str], None]) -> Run:
+    """The run that is asked for, to go on with or new. Raises SlmError, also what check raises for its config
+    and its device."""
+    root = runs_folder()
+    if not parsed.resume:
+        return _new_run(parsed, root, check)
+    run = open_run(root, parsed.resume)
+    check(run.config, run.device)
+    if not run.resumable:
+        raise RunError(f"{run.name} has nothing left to go on with. Start a new run.")
+    return run
+
+
+def _see_through(run: Run, events: Iterator[Event]) -> int:
+    """Show a run's events until it ends, or is interrupted; gives the exit code."""
     ended = None
-    events = train_run(run)
     with tqdm(total=run.config.max_iters, unit="step", dynamic_ncols=True) as bar:
         try:
             for event in events:
@@ -131,7 +176,7 @@ def _train(parsed: argparse.Namespace) -> int:
     return 0 if ended.reason == "finished" else 1
 
 
-def _new_run(parsed: argparse.Namespace, root: Path) -> Run:
+def _new_run(parsed: argparse.Namespace, root: Path, check: Callable[[ExperimentConfig, str], None]) -> Run:
     preset = load_preset(parsed.preset)
     changes = dict(map(parse_setting, parsed.settings))
     text = None
@@ -143,6 +188,7 @@ def _new_run(parsed: argparse.Namespace, root: Path) -> Run:
     if config.corpus == "own" and text is None:
         raise SlmError("corpus=own needs a text. Add --text PATH, or --corpus NAME for a fetched one.")
     device = choose_device(parsed.device, preset.hardware)
+    check(config, device)
     run = create_run(root, config, name=parsed.name or preset.name, device=device, threads=fastest_threads())
     if text is not None:
         run.write_text("text.txt", text)
@@ -185,6 +231,20 @@ def _generate(parsed: argparse.Namespace) -> int:
     for piece in write_text(checkpoint.model, checkpoint.tokenizer, parsed.prompt, sampling):
         print(piece, end="", flush=True)
     print()
+    return 0
+
+
+def _export(parsed: argparse.Namespace) -> int:
+    from slm_core.runs.checkpoint import load_checkpoint
+    from slm_core.runs.export import export
+
+    checkpoint = load_checkpoint(parsed.file)
+    out = parsed.out or Path(f"{file_stem(checkpoint.name)}{FORMATS[parsed.to].ending}")
+    content = export(checkpoint, parsed.to, out.stem)
+    write_atomically(out, content)
+    print(f"{out}: {_megabytes(len(content))}. For {FORMATS[parsed.to].opens}.")
+    if note := reads_otherwise(checkpoint.config).get(parsed.to):
+        print(note)
     return 0
 
 

@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [
     "errors",
+    "caching",
     "config",
     "text",
     "model",
@@ -23,6 +24,9 @@ LAYERS = [
     "figures",
     "lab_figures",
     "sweep_figures",
+    "teach",
+    "experiment",
+    "laptop",
     "cli",
     "__main__",
 ]
@@ -34,16 +38,19 @@ MODULES = {
 TORCH_FREE = [
     "slm_core",
     "slm_core.errors",
+    "slm_core.caching",
     "slm_core.config",
     "slm_core.model.budget",
     "slm_core.model.sampling",
     "slm_core.train.events",
     "slm_core.hardware",
+    "slm_core.runs.formats",
     "slm_core.runs.store",
     "slm_core.runs.scheduler",
     "slm_core.figures",
+    "slm_core.experiment",
     "slm_core.cli",
-    *(name for name in MODULES if name.startswith(("slm_core.text.", "slm_core.study."))),
+    *(name for name in MODULES if name.startswith(("slm_core.text.", "slm_core.study.", "slm_core.teach."))),
 ]
 # Below this heading, the README shows where things live, in a fenced block of the kind "text". The first word
 # of each line is a path from the root, a folder's ends with "/", and a few words about it follow.

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages import PAGES
-from pages.ui import controls, engine, models, words, writing
+from pages.ui import controls, engine, models, take_home, words, writing
 from slm_core.errors import SlmError
 from slm_core.model.sampling import SAMPLING_KNOBS, Sampling
 
@@ -42,6 +42,7 @@ if "validation_loss" in metrics:
         f"After step {metrics['step']:,}: training loss {metrics['train_loss']:.2f}, validation loss "
         f"{metrics['validation_loss']:.2f} nats per token."
     )
+models.show_proof(checkpoint)
 
 
 def ask(prompt: str | None = None) -> None:
@@ -74,13 +75,5 @@ if st.session_state.pop("asked_to_write", False):
         st.error(words.plain(str(error)))
 writing.show_written()
 
-st.subheader("Take it with you", anchor=False)
-st.download_button(
-    "Download this model",
-    data=model.path.read_bytes,
-    file_name=f"{model.run.name}-{model.kind}.safetensors",
-    mime="application/octet-stream",
-    icon=":material/download:",
-    on_click="ignore",
-)
+take_home.draw(model, checkpoint)
 models.bring()

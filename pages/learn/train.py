@@ -2,7 +2,20 @@
 
 import streamlit as st
 
-from pages.ui import controls, costs, engine, live_chart, own_text, run_list, run_view, sidebar, words
+from pages.ui import (
+    controls,
+    costs,
+    engine,
+    lesson_link,
+    live_chart,
+    own_text,
+    run_card,
+    run_list,
+    run_view,
+    share,
+    sidebar,
+    words,
+)
 from slm_core.errors import ConfigError, SlmError
 
 
@@ -22,7 +35,7 @@ def start(once: engine.Once, text: str | None) -> None:
 
 def settings() -> None:
     """Draw the settings of a new run, what it would cost, and the button that begins it."""
-    button, summary = st.container(), st.container()
+    button, summary = st.container(horizontal=True), st.container()
     text, config, allowed = None, None, False
     if controls.value("corpus") == "own":
         text = own_text.draw()
@@ -46,8 +59,11 @@ def settings() -> None:
             args=(engine.Once(), text),
             disabled=not ready,
         )
+        if config is not None:
+            share.draw(config)
 
 
+link = lesson_link.take()
 try:
     run = engine.chosen_run()
 except SlmError as error:
@@ -61,11 +77,14 @@ if run is None:
     )
 if complaint := st.session_state.pop("complaint", ""):
     st.error(words.plain(complaint))
+lesson_link.draw(link)
 # To the end on both branches: after st.stop() Streamlit would keep the fragments of the page that was here
 # before, and an update of the "Time here" tile that the browser has already asked for would be drawn into the
 # run's page.
 if run is not None:
+    run_card.draw_result(run, link)
     run_view.draw(run)
+    run_card.offer_card(run)
 else:
     run_list.draw_unfinished()
     settings()

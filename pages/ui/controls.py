@@ -90,7 +90,8 @@ def draw(text: str | None = None) -> ExperimentConfig:
 def control(knob: Knob, key: str) -> Any:
     """One control, of the kind that suits its knob; its value lives in the session state under `key`."""
     st.session_state.setdefault(key, knob.default)
-    shared = {"key": key, "help": knob.help, "persist_state": "session"}
+    locked = knob.name in st.session_state.get("locked", ())  # by the link that the visitor came by
+    shared = {"key": key, "help": knob.help, "persist_state": "session", "disabled": locked}
     if knob.name == "corpus":
         return st.selectbox("text", knob.choices, format_func=_CORPORA.get, **shared)
     if knob.name == "tokenizer":

@@ -7,6 +7,7 @@ from slm_core.config import ExperimentConfig, load_presets
 from slm_core.errors import RunError, SlmError
 from slm_core.hardware import free_memory_bytes
 from slm_core.model.budget import budget
+from slm_core.runs.formats import cannot_export
 from slm_core.runs.limits import allowed_presets
 from slm_core.study.advice import PATIENCE_SECONDS, quicker, that_fits
 from slm_core.study.capacity import capacity, estimated_text_bits
@@ -27,6 +28,8 @@ def draw(config: ExperimentConfig, device: str, text: str | None = None) -> bool
         f"{words.size(cost.checkpoint_bytes)}. The run reads its {words.compact(config.dataset_size)} tokens "
         f"{words.compact(config.epochs)} times."
     )
+    for sentence in cannot_export(config).values():
+        st.caption(words.plain(sentence))
     st.fragment(_gauge, run_every=None if server.is_warm() else 0.7)(config, text)
     return _allowed(config, device)
 

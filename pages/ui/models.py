@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.ui import deployment, engine, server
+from pages.ui import deployment, engine, server, words
 from slm_core.errors import CheckpointError, SlmError
 from slm_core.runs.limits import largest_file_bytes
 from slm_core.runs.store import CHECKPOINTS, Run
@@ -56,6 +56,16 @@ def _load(path: Path, changed: int) -> "Checkpoint":
     from slm_core.runs.checkpoint import load_checkpoint
 
     return load_checkpoint(path)
+
+
+def show_proof(checkpoint: "Checkpoint") -> None:
+    """Draw whether this is the very model that was trained, here or elsewhere."""
+    said = words.plain(str(checkpoint.sameness))
+    if checkpoint.sameness.broken:
+        st.error(said, icon=":material/gpp_bad:")
+    else:
+        icon = ":material/verified:" if checkpoint.sameness.same else ":material/help:"
+        st.caption(f"{icon} {said}")
 
 
 def bring() -> None:

@@ -16,11 +16,18 @@ from slm_core.runs.store import Run, list_damaged, list_runs, open_run
 _WAIT_SECONDS = 1.0  # after a wrong password, so that guessing takes for ever
 
 
+def is_lecturer() -> bool:
+    """Whether this visitor may see and steer everything: who has given the password, and on a laptop without
+    one everybody."""
+    open_to_all = not deployment.password() and not deployment.limits().separate
+    return open_to_all or bool(st.session_state.get("lecturer"))
+
+
 def may_enter() -> bool:
     """Whether this visitor is the lecturer: on a laptop everybody is; on a shared server, who knows the
     password. Draws the question for it."""
     password = deployment.password()
-    if st.session_state.get("lecturer") or (not password and not deployment.limits().separate):
+    if is_lecturer():
         return True
     if not password:
         st.info(

@@ -15,6 +15,8 @@ def draw() -> None:
     """Draws both choices; `chosen_preset` and `chosen_device` give them."""
     presets = load_presets()
     offered = allowed_presets(deployment.limits(), {name: each.config for name, each in presets.items()})
+    # Below, the address forgets a preset that is not offered; whoever follows a link must be told.
+    st.session_state["asked_preset"] = st.query_params.get("preset", DEFAULT_PRESET)
     with st.sidebar:
         st.selectbox(
             "Preset",
@@ -23,6 +25,7 @@ def draw() -> None:
             key="preset",
             bind="query-params",
             on_change=_apply,
+            disabled=bool(st.session_state.get("locked") or st.query_params.get("lock")),
             help="A starting point: every setting can still be changed on the Train page.",
         )
         preset = presets[st.session_state["preset"]]

@@ -22,6 +22,7 @@ from slm_core.config import ExperimentConfig, config_from_dict
 from slm_core.errors import CheckpointError, RunError, SlmError, VocabularyError
 from slm_core.model.budget import budget
 from slm_core.model.gpt import GPT
+from slm_core.model.proof import Proof, Sameness, compare, prove
 from slm_core.runs.limits import Limits, largest_file_bytes
 from slm_core.runs.store import (
     CHECKPOINTS,
@@ -43,6 +44,7 @@ class Checkpoint:
     """A model ready to generate (in evaluation mode), its tokenizer, and what its file says about it.
 
     metrics: step, train_loss, validation_loss, validation_bits_per_byte, as far as they were measured.
+    sameness: whether it is still the model that was written, and answers here as it did there.
     """
 
     model: GPT
@@ -51,6 +53,7 @@ class Checkpoint:
     name: str
     metrics: Mapping[str, float]
     data_sha256: str
+    sameness: Sameness
 
 
 def save_checkpoint(
@@ -63,12 +66,14 @@ def save_checkpoint(
         "name": name,
         "metrics": dict(metrics),
         "data_sha256": data_sha256,
+        "proof": prove(model, tokenizer).to_dict(),
     }
     write_tensors(path, {name: weight.detach() for name, weight in model.named_parameters()}, FORMAT, facts)
 
 
 def load_checkpoint(path: Path, device: str = "cpu") -> Checkpoint:
-    """Read a model's file. Raises CheckpointError if it is missing, damaged, foreign or contradictory, and
+    """Read a model's file and compare the model with the proof in it; a failed proof is told by `sameness`,
+    not refused. Raises CheckpointError if the file is missing, damaged, foreign or contradictory, and
     VocabularyError if it needs GPT-2's vocabulary, which is not here."""
     tensors, facts = read_tensors(path, FORMAT)
     try:
@@ -76,6 +81,7 @@ def load_checkpoint(path: Path, device: str = "cpu") -> Checkpoint:
         tokenizer = Tokenizer.from_dict(facts["tokenizer"])
         name, metrics = short_text(str(facts["name"]), LONGEST_NAME), dict(facts["metrics"])
         data_sha256 = str(facts["data_sha256"])
+        proof = Proof.from_dict(facts["proof"]) if "proof" in facts else None
         if not all(type(value) in (int, float) and math.isfinite(value) for value in metrics.values()):
             raise ValueError("its metrics are not all numbers")
     except VocabularyError:
@@ -114,7 +120,13 @@ def load_checkpoint(path: Path, device: str = "cpu") -> Checkpoint:
     model.tie()
     model.requires_grad_(False).to(device).eval()
     return Checkpoint(
-        model=model, tokenizer=tokenizer, config=config, name=name, metrics=metrics, data_sha256=data_sha256
+        model=model,
+        tokenizer=tokenizer,
+        config=config,
+        name=name,
+        metrics=metrics,
+        data_sha256=data_sha256,
+        sameness=compare(model, tokenizer, proof),
     )
 
 

@@ -23,6 +23,7 @@ from slm_core.text.bins import has_dataset, read_dataset, write_dataset
 from slm_core.text.corpus import Dataset, preparing
 from slm_core.text.report import text_report
 from slm_core.train.events import EvalDone, Event, RunFinished, Working
+from slm_core.train.parallel import ALONE, Team
 from slm_core.train.trainer import Progress, Trainer
 
 _RESUME_FORMAT = "slm-resume-1"
@@ -30,8 +31,9 @@ SAVING_SHARE = 0.03  # of the time, at most, goes into saves that only a crash w
 FIRST_SAVE_SECONDS = 10.0
 
 
-def train_run(run: Run) -> Iterator[Event]:
-    """Train a run from where its folder stands, writing each event and each better model into it.
+def train_run(run: Run, team: Team = ALONE) -> Iterator[Event]:
+    """Train a run from where its folder stands, writing each event and each better model into it. In a team,
+    this is the leader's part; the others `follow_run`.
 
     Closing the generator saves what is needed to go on later, bit for bit as if it had never stopped. Raises
     SlmError if the text cannot be trained on or the folder cannot be used, and OSError if the disk fails.
@@ -40,9 +42,11 @@ def train_run(run: Run) -> Iterator[Event]:
     run.sweep()
     dataset = yield from _dataset(run)
     device = choose_device(run.device, "cpu")  # refuses one that is not here: the run may come from elsewhere
-    trainer = Trainer(run.config, dataset, device)
+    team.told()  # that the text is prepared
+    trainer = Trainer(run.config, dataset, device, team)
     data_sha256 = dataset.sha256()
     _go_on(run, trainer, data_sha256)
+    team.told()  # that everybody stands where the run was saved: from now on that file changes
     saver = _Saver(run, trainer, dataset, data_sha256)
     try:
         for event in trainer.events():
@@ -65,6 +69,17 @@ def train_run(run: Run) -> Iterator[Event]:
             saver.save_to_resume()
             saver.save_model("last")
             run.append(trainer.stopped())
+
+
+def follow_run(run: Run, team: Team) -> None:
+    """Train a run together with a leader that does `train_run`, and write nothing. Raises SlmError."""
+    team.told()
+    dataset = read_dataset(run.folder, run.config)
+    trainer = Trainer(run.config, dataset, team.device(run.device), team)
+    _go_on(run, trainer, dataset.sha256())
+    team.told()
+    for _ in trainer.events():
+        pass
 
 
 def _dataset(run: Run) -> Generator[Event, None, Dataset]:

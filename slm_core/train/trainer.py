@@ -45,6 +45,7 @@ from slm_core.train.events import (
     Working,
 )
 from slm_core.train.optim import learning_rate_at, make_optimizer
+from slm_core.train.parallel import ALONE, Team
 
 Result = TypeVar("Result")
 _WEIGHTS, _BATCHES, _DROPOUT, _SAMPLES = range(4)  # the purposes of random draws
@@ -71,11 +72,14 @@ class Trainer:
     """One run: a fresh model and everything needed to train it. `model` and `progress` may be read between
     events."""
 
-    def __init__(self, config: ExperimentConfig, dataset: Dataset, device: str = "cpu") -> None:
-        """`config.vocab_size` is replaced by the size of the dataset's tokenizer. Raises CorpusError if the
+    def __init__(
+        self, config: ExperimentConfig, dataset: Dataset, device: str = "cpu", team: Team = ALONE
+    ) -> None:
+        """`config.vocab_size` is replaced by the size of the dataset's tokenizer. In a team, each process has
+        a trainer; all must be asked for events, and only the leader's measures. Raises CorpusError if the
         validation text is too short to measure anything."""
         self.config = config.with_changes({"vocab_size": dataset.tokenizer.vocab_size})
-        self.dataset, self.device = dataset, torch.device(device)
+        self.dataset, self.device, self.team = dataset, torch.device(device), team
         self.train_windows = self._windows(dataset.train)
         self.validation_windows = self._windows(dataset.validation)
         check_validation(self.validation_windows)
@@ -87,8 +91,10 @@ class Trainer:
         # The weights are drawn on the CPU and then moved, so that every device starts from the same ones.
         self.model = GPT(self.config, torch.Generator().manual_seed(self._seed(_WEIGHTS, 0))).to(self.device)
         self.model.train()
+        self._averaging_model = team.averaging(self.model)  # the same weights; called only to train
         self.optimizer = make_optimizer(self.model, self.config)
         self.progress = Progress()
+        self._sequences = config.batch_size * config.gradient_accumulation_steps  # of one step, in all
         self._ids = torch.from_numpy(dataset.train.astype(np.int64)).to(self.device)  # (N,)
         self._byte_lengths = torch.from_numpy(dataset.tokenizer.byte_lengths())  # (V,)
         self._dropouts = [module for module in self.model.modules() if isinstance(module, Dropout)]
@@ -100,7 +106,7 @@ class Trainer:
         yield RunStarted(
             step=progress.step,
             max_iters=config.max_iters,
-            device=str(self.device),
+            device=str(self.device) if self.team.alone else f"{self.team.size} × {self.device.type}",
             threads=torch.get_num_threads(),
             parameters=sum(weight.numel() for weight in self.model.parameters()),
             train_tokens=len(self.dataset.train),
@@ -111,12 +117,10 @@ class Trainer:
             yield from (Notice(step=0, text=text) for text in self.dataset.notices)
         while True:
             if progress.step % config.eval_interval == 0 or progress.step == config.max_iters:
-                finite = yield from self._evaluate()
-                if not finite:
+                finite = (yield from self._take_stock()) if self.team.leads else True
+                if self.team.mean(finite) < 1:  # the others learn of it here
                     yield self._diverged()
                     return
-                yield from self._test_memory()
-                yield from self._write_samples()
             if progress.step == config.max_iters:
                 yield self._finished("finished", f"All {config.max_iters:,} steps are done.")
                 return
@@ -129,15 +133,17 @@ class Trainer:
         """One update. Gives False, and leaves the weights alone, if the loss or the gradient is not
         finite."""
         config, progress = self.config, self.progress
-        step, passes = progress.step + 1, config.gradient_accumulation_steps
-        random = np.random.default_rng([config.seed, _BATCHES, step])
+        step = progress.step + 1
+        passes = self.team.share(self._batch(step), most=config.batch_size)
         self._seed_dropout(step)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         loss, began = 0.0, progress.elapsed_seconds
-        for done in range(passes):
+        for done, starts in enumerate(passes):
             if done:
-                yield Working(step=progress.step, doing="adding up gradients", share=done / passes)
-            loss += self._timed(lambda: self._backward(random)) / passes
+                yield Working(step=progress.step, doing="adding up gradients", share=done / len(passes))
+            with self.team.averaging_once(self._averaging_model, last=done + 1 == len(passes)):
+                loss += self._timed(lambda starts=starts: self._backward(starts))
+        loss = self.team.mean(loss)
         grad_norm = self._timed(
             lambda: float(clip_grad_norm_(self.model.parameters(), config.grad_clip or math.inf))
         )
@@ -160,16 +166,30 @@ class Trainer:
         )
         return True
 
-    def _backward(self, random: np.random.Generator) -> float:
-        """Add the gradient of one batch of random stretches of the training text; give its loss."""
-        config = self.config
-        starts = random.integers(0, len(self._ids) - config.block_size, size=config.batch_size)
-        places = torch.from_numpy(starts)[:, None] + torch.arange(config.block_size + 1)  # (B, T + 1)
+    def _batch(self, step: int) -> np.ndarray:
+        """Where the stretches of text begin that this step reads, in all passes and processes together."""
+        random = np.random.default_rng([self.config.seed, _BATCHES, step])
+        return random.integers(0, len(self._ids) - self.config.block_size, size=self._sequences)
+
+    def _backward(self, starts: np.ndarray) -> float:
+        """Add the gradient of the stretches of text that begin at `starts` (B,); give their part of this
+        process's loss."""
+        share = len(starts) * self.team.size / self._sequences
+        places = torch.from_numpy(starts)[:, None] + torch.arange(self.config.block_size + 1)  # (B, T + 1)
         text = self._ids[places.to(self.device)]  # (B, T + 1)
-        logits = self.model(text[:, :-1])  # (B, T, V)
-        loss = token_losses(logits, text[:, 1:]).mean()
-        (loss / config.gradient_accumulation_steps).backward()
+        logits = self._averaging_model(text[:, :-1])  # (B, T, V)
+        loss = token_losses(logits, text[:, 1:]).mean() * share
+        loss.backward()
         return loss.item()
+
+    def _take_stock(self) -> Iterator[Event]:
+        """Measure, test and sample, as far as that is not done for this step. Gives False if the losses are
+        not finite."""
+        finite = yield from self._evaluate()
+        if finite:
+            yield from self._test_memory()
+            yield from self._write_samples()
+        return finite
 
     def _evaluate(self) -> Iterator[Event]:
         """Measure both losses, unless that is done for this step. Gives False if they are not finite."""
@@ -256,7 +276,8 @@ class Trainer:
     def _seed_dropout(self, step: int) -> None:
         if self.config.dropout == 0:
             return
-        generator = torch.Generator(self.device).manual_seed(self._seed(_DROPOUT, step))
+        seed = self._seed(_DROPOUT, step) + self.team.rank  # each process switches off others
+        generator = torch.Generator(self.device).manual_seed(seed)
         for dropout in self._dropouts:
             dropout.generator = generator
 

@@ -37,7 +37,7 @@ def test_tiny_cpu_memorizes_and_writes_what_it_read(app_url, visit):
     assert metric(page, "Validation loss") > metric(page, "Best validation") + 0.5
     assert page.get_by_text("copied", exact=True).count(), "its text is known to be copied"
     page.get_by_role("button", name="Let it write").click()
-    page.get_by_text("Take it with you").wait_for(timeout=60_000)
+    page.get_by_text("Take it home").wait_for(timeout=60_000)
     page.get_by_role("button", name="Write", exact=True).click()
     page.get_by_text(re.compile("tokens per second")).wait_for(timeout=60_000)
     written = page.get_by_test_id("stMain").inner_text()

@@ -6,7 +6,7 @@ import pytest
 
 from pages.ui import engine, marked, models
 from slm_core.errors import SlmError
-from slm_core.runs.checkpoint import import_checkpoint, load_checkpoint
+from slm_core.runs.checkpoint import FORMAT, import_checkpoint, load_checkpoint, read_tensors, write_tensors
 from slm_core.runs.store import list_runs
 from slm_core.study.samples import Passage
 from tests.pages.test_train import button, set_small, train_to_the_end
@@ -82,6 +82,28 @@ def test_a_brought_file_becomes_a_model_of_its_own(open_app, trained):
     assert any(model.run.imported for model in models.available())
     with pytest.raises(SlmError):
         import_checkpoint(root, content[:-100], "cut.safetensors")
+
+
+def test_the_proof_of_sameness_stands_beside_the_model(open_app, trained):
+    app = open_app(PAGE)
+    assert any("Same model: largest difference 0" in said(each) for each in app.caption)
+    [run] = list_runs(engine.scheduler().root)
+    for kind, path in run.checkpoints.items():
+        tensors, facts = read_tensors(path, FORMAT)
+        if kind == "last":
+            tensors["norm.weight"][0] += 1.0
+        else:
+            del facts["proof"]
+        write_tensors(path, tensors, FORMAT, facts)
+    app = open_app(PAGE)
+    assert "Not the same model" in said(app.error[0]) and not app.exception
+    app.selectbox(key="playground_model").select_index(1).run()
+    assert not app.error and any("No proof recorded" in said(each) for each in app.caption)
+
+
+def said(element) -> str:
+    """What an element shows, without the signs that keep it from being read as Markdown."""
+    return element.value.replace("\\", "")
 
 
 def spans(html: str) -> list[tuple[str, str]]:

@@ -60,6 +60,30 @@ def test_after_loading_the_head_is_still_the_embedding(saved):
     assert "head.weight" not in safetensors.torch.load_file(saved)
 
 
+def test_a_file_proves_that_it_holds_the_model_that_was_saved(saved):
+    sameness = load_checkpoint(saved).sameness
+    assert sameness.same and sameness.largest_difference == 0 and sameness.there == "cpu"
+
+
+def test_one_changed_weight_in_a_file_is_caught_whatever_tensor_it_is_in(saved):
+    tensors, facts = read_tensors(saved, FORMAT)
+    for name, tensor in tensors.items():
+        changed = tensor.clone()
+        changed.view(-1)[-1] += 1e-4
+        write_tensors(saved, {**tensors, name: changed}, FORMAT, facts)
+        assert load_checkpoint(saved).sameness.broken, name
+
+
+def test_another_number_of_heads_fits_the_weights_and_is_caught(saved):
+    found = load_checkpoint(rewritten(saved, lambda t, f: f["config"].update(n_head=1))).sameness
+    assert found.broken and not found.identical
+
+
+def test_a_file_from_before_there_were_proofs_still_loads(saved):
+    found = load_checkpoint(rewritten(saved, lambda t, f: f.pop("proof"))).sameness
+    assert not found.recorded and not found.broken
+
+
 def test_the_file_is_as_large_as_its_weights_and_its_tokenizer_ask(saved, model):
     weights = 4 * sum(weight.numel() for weight in model.parameters())
     assert weights < saved.stat().st_size < weights + 20_000
@@ -151,6 +175,8 @@ def rewritten(path: Path, change) -> Path:
         (lambda t, f: f.update(tokenizer=[]), "does not describe"),
         (lambda t, f: f.pop("tokenizer"), "does not describe"),
         (lambda t, f: f.update(metrics=3), "does not describe"),
+        (lambda t, f: f.update(proof=3), "does not describe"),
+        (lambda t, f: f["proof"].update(answers=[10**400]), "does not describe"),
         (lambda t, f: f.update(metrics={"step": "<b>6</b>"}), "does not describe"),
         (lambda t, f: [1, 2], "does not describe"),
     ],

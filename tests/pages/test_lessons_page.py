@@ -1,0 +1,262 @@
+"""The lessons: predicted, run, seen, checked; found again after a refresh; played from recordings."""
+
+import shutil
+from datetime import UTC, datetime
+
+import pytest
+
+from pages.ui import engine, lesson_runs
+from slm_core.hardware import Device
+from slm_core.runs.store import change_run, list_runs
+from slm_core.study.samples import Copying, Passage
+from slm_core.teach.progress import Progress, keep_progress, load_progress
+from slm_core.teach.recording import Recording, recording_file, thin
+from slm_core.train.events import SampleDrawn
+from tests.pages.test_train import button
+from tests.teach.planted import events
+
+PAGE = "pages/lessons/week1.py"
+SMALL = (
+    "{corpus: tales, vocab_size: 300, n_layer: 1, n_head: 2, n_embd: 16, block_size: 32, batch_size: 2, "
+    "max_iters: 6, warmup_iters: 1, eval_interval: 3, dataset_size: %d}"
+)
+LESSON = f"""
+title: "Week 1 · Planted"
+question: Which is wider?
+minutes: 5
+runs:
+  small: {{label: Little, preset: ULTRA_TINY, change: {SMALL % 200}}}
+  large: {{label: Much, preset: ULTRA_TINY, change: {SMALL % 400}}}
+steps:
+  - id: gaps
+    title: Gaps
+    text: About gaps.
+    runs: [small, large]
+    hidden: [dataset_size]
+    show: [train_loss, gap]
+    predict:
+      ask: Which gap is wider?
+      pick: highest gap
+    see:
+      - {{when: train_loss of small > 0, text: "SEEN {{train_loss of small}}.", otherwise: NOT SEEN.}}
+    why: Because.
+    check:
+      - {{ask: "How wide is it?", number: gap of small, within: 100}}
+  - id: texts
+    title: Texts
+    text: About texts.
+    runs: [small]
+    show: [extraction_rate]
+    written: small
+    speed: small
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder of lessons of its own, with the planted one as week 1 and the true ones besides."""
+    made = tmp_path / "lessons"
+    made.mkdir()
+    for file in lesson_runs.FOLDER.glob("*.yaml"):
+        shutil.copy(file, made)
+    (made / "week-1.yaml").write_text(LESSON, encoding="utf-8")
+    monkeypatch.setattr(lesson_runs, "FOLDER", made)
+    monkeypatch.setattr(lesson_runs, "RECORDINGS", made / "recordings")
+    return made
+
+
+@pytest.fixture
+def app(open_app, folder):
+    return open_app(PAGE)
+
+
+def shown(app) -> str:
+    parts = [*app.markdown, *app.caption, *app.title, *app.info, *app.warning, *app.subheader]
+    return " ".join(each.value.replace("\\", "") for each in parts)
+
+
+def predict(app, name="large"):
+    app.radio[0].set_value(name).run()
+    button(app, "That is my prediction").click().run()
+    assert not app.exception, app.exception
+    return app
+
+
+def finish(app):
+    for run_id in engine.scheduler().live():
+        assert engine.scheduler().wait(run_id, timeout=120)
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
+def test_predicted_run_seen_and_checked_with_a_refresh_after_each(app, open_app, runs):
+    assert "Train all 2 here" not in [each.label for each in app.button], "first the prediction"
+    assert button(app, "That is my prediction").disabled
+    predict(app)
+    again = open_app(PAGE)
+    assert "you said" in shown(again) and not again.radio
+    button(again, "Train all 2 here").click().run()
+    assert not again.exception and not again.error, again.error
+    finish(again)
+    assert {run.tags for run in list_runs(runs)} == {("lesson week-1 small",), ("lesson week-1 large",)}
+    assert "SEEN" in shown(again) and "NOT SEEN" not in shown(again) and "Because." in shown(again)
+    table = again.table[-1].value.to_dict("list")
+    assert table["Gap (nats)"][0] == "?" != table["Gap (nats)"][1], "a check asks for it"
+    fresh = open_app(PAGE)
+    fresh.number_input[0].set_value(1.0).run()
+    button(fresh, "Answer").click().run()
+    assert "1 of 1 right" in shown(fresh) and fresh.table[-1].value["Gap (nats)"][0] != "?"
+    assert "dataset_size 200" in shown(fresh), "what was hidden is shown now"
+    kept = load_progress(runs, "", "week-1")
+    assert kept.answers == {"gaps.predict": "large", "gaps.check-1": 1.0} and len(kept.runs) == 2
+
+
+def test_a_step_takes_the_runs_of_an_earlier_one_and_its_model_writes(app, runs):
+    predict(app)
+    button(app, "Train all 2 here").click().run()
+    finish(app)
+    button(app, "Next: Texts").click().run()
+    assert not app.exception and len(list_runs(runs)) == 2
+    button(app, "Let it write here").click().run()
+    assert not app.exception and not app.error
+    assert load_progress(runs, "", "week-1").besides["small"]["writing_speed"] > 0
+    assert "It goes on from a text that it trains on:" in shown(app)
+
+
+def test_notes_are_kept_and_forgotten_on_request(app, open_app, runs):
+    predict(app)
+    button(app, "Train all 2 here").click().run()
+    finish(app)
+    app.text_area[0].set_value("<b>A note</b>").run()
+    assert load_progress(runs, "", "week-1").notes == {"gaps": "<b>A note</b>"}
+    assert open_app(PAGE).text_area[0].value == "<b>A note</b>"
+    button(app, "Forget them").click().run()
+    assert load_progress(runs, "", "week-1") is None
+    assert button(app, "That is my prediction") and len(list_runs(runs)) == 2, "its runs stay"
+
+
+def test_runs_of_an_earlier_pass_can_be_used(app, runs):
+    predict(app)
+    button(app, "Train all 2 here").click().run()
+    finish(app)
+    button(app, "Forget them").click().run()
+    predict(app)
+    [offer] = [each for each in app.button if each.label.startswith("Use the run of")]
+    offer.click().run()
+    assert "SEEN" in shown(app) and len(list_runs(runs)) == 2
+
+
+def test_runs_with_other_settings_are_not_taken_for_the_lessons(app, open_app, folder, runs):
+    predict(app)
+    button(app, "Train all 2 here").click().run()
+    finish(app)
+    file = folder / "week-1.yaml"
+    file.write_text(file.read_text().replace("dataset_size: 400", "dataset_size: 500"))
+    edited = open_app(PAGE)
+    assert not edited.exception and button(edited, "Train it here"), "one run is missing now"
+
+
+def test_a_stopped_run_is_said_and_goes_on(app, runs, monkeypatch):
+    predict(app)
+    button(app, "Train all 2 here").click().run()
+    finish(app)
+    run = next(run for run in list_runs(runs) if run.tags == ("lesson week-1 small",))
+    (run.folder / "events.jsonl").unlink()  # as if the server had ended
+    app.run()
+    assert not app.exception and "Stopped before the end" in shown(app)
+    button(app, "Begin anew").click().run()
+    assert button(app, "Train it here")
+
+
+def plant_recordings(folder):
+    lesson = lesson_runs.lesson_called("week-1")
+    (folder / "recordings").mkdir()
+    for name, gap in (("small", 4.0), ("large", 1.0)):
+        told = [*events([6.0, 1.0], [6.0, 1.0 + gap], seconds=1_000.0)]
+        text = SampleDrawn(step=10, source="training", prompt="A <b>", text=" cat")
+        made = Recording(
+            config=lesson.runs[name].config, device="CPU · Elsewhere", made=datetime(2026, 1, 2, tzinfo=UTC),
+            events=thin([*told[:-1], text, told[-1]]), besides={"writing_speed": 900.0},
+            copying={(10, "training"): Copying((Passage("A <b> cat", "A <b> cat sat"),), 1.0, 9, 4, True)},
+        )  # fmt: skip
+        recording_file(folder / "recordings", "week-1", name).write_bytes(made.to_bytes())
+
+
+def test_a_recording_is_played_and_called_one_and_graded_by_its_own_numbers(app, open_app, folder, runs):
+    plant_recordings(folder)
+    predict(app.run(), "small")
+    button(app, "Play the recording").click().run()
+    assert not app.exception and "Recording" in shown(app) and "Elsewhere on 02 January 2026" in shown(app)
+    assert "SEEN" not in shown(app), "it takes a while"
+    button(app, "To the end").click().run()
+    app.run()
+    assert "SEEN 1.000 nats" in shown(app) and "As you said" in shown(app) and list_runs(runs) == []
+    again = open_app(PAGE)
+    assert "SEEN" in shown(again) and "Elsewhere" in shown(again)
+    button(again, "Next: Texts").click().run()
+    assert not again.exception and "100%" in shown(again)
+
+
+def test_a_wrong_file_makes_its_page_say_so_and_no_other(open_app, folder):
+    file = folder / "week-1.yaml"
+    file.write_text(file.read_text().replace("minutes: 5", "minuets: 5"))
+    app = open_app(PAGE)
+    assert "did you mean minutes?" in app.error[0].value.replace("\\", "")
+    assert not open_app("pages/lessons/week2.py").error
+
+
+def test_a_published_run_of_the_lecturer_serves_a_class(folder, runs, open_app, monkeypatch):
+    monkeypatch.setenv("SLM_PROFILE", "classroom")
+    lecturer = predict(open_app(PAGE))
+    button(lecturer, "Train all 2 here").click().run()
+    finish(lecturer)
+    student = predict(open_app(PAGE))
+    assert not [each for each in student.button if each.label.startswith("Use the run of")]
+    for run in list_runs(runs):
+        change_run(runs, run.id, published=True)
+    student.run()
+    [offer] = [each for each in student.button if each.label.startswith("Use the run of")]
+    offer.click().run()
+    assert "SEEN" in shown(student) and len(list_runs(runs)) == 2
+    assert len(list((runs / "_lessons").iterdir())) == 2, "each has answers of their own"
+
+
+def test_the_concept_check_before_and_after(open_app, folder, runs):
+    app = open_app("pages/lessons/concept_check.py")
+    button(app, "Hand in").click().run()
+    assert "answer question 1, 2" in app.error[0].value.replace("\\", "")
+    for radio in app.radio:
+        radio.set_value(0)
+    button(app, "Hand in").click().run()
+    assert not app.exception and not app.error
+    assert app.metric[0].value == "2 of 10" and app.metric[2].value == "…"
+    again = open_app("pages/lessons/concept_check.py")
+    for radio in again.radio:
+        radio.set_value(1)
+    button(again, "Hand in").click().run()
+    assert [each.value for each in again.metric] == ["2 of 10", "3 of 10", "12%"]
+    button(again, "Forget them").click().run()
+    assert len(again.radio) == 10
+
+
+def test_what_needs_a_graphics_card_says_so_where_there_is_none(open_app, runs, monkeypatch):
+    monkeypatch.setattr(lesson_runs, "devices", lambda: (Device("cpu", "CPU"),))
+    keep_progress(runs, "", "week-4", Progress(step=3, answers={"card.predict": 0}))
+    app = open_app("pages/lessons/week4.py")
+    assert "There is no graphics card on this machine" in shown(app)
+    assert [each.disabled for each in app.button if each.label.startswith("Train")] == [True]
+
+
+@pytest.mark.parametrize(
+    ("found", "where"),
+    [(("cpu",), {"cpu": "cpu", "gpu": None, "best": "cpu"}),
+     (("cuda:0", "cpu"), {"cpu": "cpu", "gpu": "cuda:0", "best": "cuda:0"})],
+)  # fmt: skip
+def test_runs_go_where_their_file_sends_them(monkeypatch, found, where):
+    monkeypatch.setattr(lesson_runs, "devices", lambda: tuple(Device(name, name) for name in found))
+    monkeypatch.setattr(lesson_runs.server, "is_warm", lambda: True)
+    runs = lesson_runs.lesson_called("week-4").runs
+    for run in runs.values():
+        assert lesson_runs.device_for(run) == where[run.device]
+    assert {run.device for run in runs.values()} == set(where)
