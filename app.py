@@ -42,7 +42,7 @@ def frame() -> None:
                 st.Page(PAGES / "lecture/server.py", title="Server"),
             ],
         },
-        expanded=True,
+        position="top",  # so that the sidebar begins with the preset, on a small projector, too
     )
     st.set_page_config(page_title=f"{page.title} · {TITLE}", page_icon="🌱", layout="wide")
     try:

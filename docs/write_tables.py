@@ -1,16 +1,24 @@
-"""Writes the tables of README and docs that say what presets, settings and profiles there are.
+"""Writes the tables of README and docs: presets, settings, profiles, and what the app says in trouble.
 
 python docs/write_tables.py
+python docs/write_tables.py --bench      also measure this machine, for cpu.md; takes some minutes
+
 """
 
+import argparse
 import re
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
+import troubles  # noqa: E402
+
+from slm_core.bench import bench, others_busy, report  # noqa: E402
 from slm_core.config import KNOBS, load_presets  # noqa: E402
+from slm_core.hardware import let_idle_threads_sleep  # noqa: E402
 from slm_core.model.budget import budget  # noqa: E402
 from slm_core.runs.limits import LIMITS, PROFILES, allowed_presets  # noqa: E402
 
@@ -62,13 +70,30 @@ def _said(name: str, value: int, without: float) -> str:
     return f"{value / 1e6:,.0f} MB" if name.endswith("_bytes") else f"{value:,}"
 
 
-TABLES = {"presets": presets_table, "settings": settings_table, "profiles": profiles_table}
-FILES = ("README.md", "docs/deploy.md")
+def bench_table() -> str:
+    """What `python -m slm_core bench --markdown` prints here."""
+    let_idle_threads_sleep()  # as the command does, before torch loads
+    busy = others_busy()
+    rows = bench(load_presets().values(), tell=print)
+    return report(rows, command="python -m slm_core bench", busy=busy, markdown=True)
 
 
-def with_tables(text: str) -> str:
+TABLES = {
+    "presets": presets_table,
+    "settings": settings_table,
+    "profiles": profiles_table,
+    "verdicts": troubles.verdicts,
+    "before": troubles.before_training,
+    "notices": troubles.notices,
+    "messages": troubles.messages,
+}
+MEASURED = {"bench": bench_table}
+FILES = ("README.md", "docs/deploy.md", "docs/troubleshooting.md", "docs/cpu.md")
+
+
+def with_tables(text: str, tables: Mapping[str, Callable[[], str]] = TABLES) -> str:
     """A file's text with the tables that it has a place for as they should be."""
-    for name, table in TABLES.items():
+    for name, table in tables.items():
         text = re.sub(
             rf"(<!-- {name} -->\n).*?(\n?<!-- end -->)",
             lambda found, made=table: found[1] + made() + "\n" + found[2].lstrip("\n"),
@@ -79,5 +104,8 @@ def with_tables(text: str) -> str:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--bench", action="store_true", help="measure this machine, too")
+    tables = TABLES | (MEASURED if parser.parse_args().bench else {})
     for file in (ROOT / name for name in FILES):
-        file.write_text(with_tables(file.read_text(encoding="utf-8")), encoding="utf-8")
+        file.write_text(with_tables(file.read_text(encoding="utf-8"), tables), encoding="utf-8")

@@ -5,27 +5,19 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 
 from tqdm import tqdm
 
+from slm_core.bench import WRITING_SECONDS, bench, others_busy, report
+from slm_core.cli_corpora import add_corpora, megabytes
 from slm_core.config import KNOBS, ExperimentConfig, load_preset, load_presets, parse_setting
 from slm_core.errors import RunError, SlmError
 from slm_core.hardware import choose_device, fastest_threads, let_idle_threads_sleep, physical_cores
 from slm_core.runs.formats import FORMATS, file_stem, reads_otherwise
 from slm_core.runs.store import Run, create_run, open_run, runs_folder, write_atomically
 from slm_core.text.corpus import split_text
-from slm_core.text.download import fetch, kept_bytes
-from slm_core.text.library import (
-    LIBRARY,
-    corpora_folder,
-    entry_called,
-    file_of,
-    present_bytes,
-    read,
-    read_path,
-)
+from slm_core.text.library import corpora_folder, entry_called, read, read_path
 from slm_core.train.events import EvalDone, Event, Notice, RunFinished, SampleDrawn, StepDone, Working
 
 
@@ -96,13 +88,15 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--to", required=True, choices=FORMATS, help="which kind of file; see docs/export.md")
     export.add_argument("--out", type=Path, metavar="PATH", help="where to (default: here, by its name)")
 
-    corpora = commands.add_parser("corpora", help="list the real texts that can be fetched, or fetch one")
-    corpora.set_defaults(command=_corpora)
-    verbs = corpora.add_subparsers(metavar="fetch")
-    fetching = verbs.add_parser("fetch", help="fetch one over the network; a second try goes on where it was")
-    fetching.set_defaults(command=_fetch)
-    fetching.add_argument("name", help="a name from the list")
-    fetching.add_argument("--megabytes", type=float, help="fetch at most this much of it, from its beginning")
+    add_corpora(commands)
+
+    timing = commands.add_parser("bench", help="measure what each preset costs on this machine")
+    timing.set_defaults(command=_bench)
+    timing.add_argument("--presets", nargs="+", metavar="NAME", help="only these (default: all)")
+    timing.add_argument(
+        "--seconds", type=float, default=WRITING_SECONDS, help="for how long each writes, in each round"
+    )
+    timing.add_argument("--markdown", action="store_true", help="print the table for a document")
 
     presets = commands.add_parser("presets", help="list the presets and all settings")
     presets.set_defaults(command=_presets)
@@ -242,39 +236,19 @@ def _export(parsed: argparse.Namespace) -> int:
     out = parsed.out or Path(f"{file_stem(checkpoint.name)}{FORMATS[parsed.to].ending}")
     content = export(checkpoint, parsed.to, out.stem)
     write_atomically(out, content)
-    print(f"{out}: {_megabytes(len(content))}. For {FORMATS[parsed.to].opens}.")
+    print(f"{out}: {megabytes(len(content))}. For {FORMATS[parsed.to].opens}.")
     if note := reads_otherwise(checkpoint.config).get(parsed.to):
         print(note)
     return 0
 
 
-def _corpora(parsed: argparse.Namespace) -> int:
-    folder = corpora_folder()
-    for entry in LIBRARY.values():
-        here, kept = present_bytes(entry, folder), kept_bytes(entry, folder)
-        state = f"{_megabytes(kept)} of it here" if kept else "not here"
-        state = f"here, {_megabytes(here)}" if here else state
-        print(f"{entry.name:<18} {_megabytes(entry.fetched_bytes):>7}  {entry.licence:<16}  {state}")
-        print(f"{'':<18} {entry.about}")
-    print(f"\nFetched texts are kept in {folder}; set SLM_CORPORA to change that.")
+def _bench(parsed: argparse.Namespace) -> int:
+    presets = [load_preset(name) for name in dict.fromkeys(parsed.presets or load_presets())]
+    asked = f" --presets {' '.join(parsed.presets)}" if parsed.presets else ""
+    busy = others_busy()
+    rows = bench(presets, seconds=parsed.seconds, tell=lambda said: print(said, file=sys.stderr))
+    print(report(rows, command=f"python -m slm_core bench{asked}", busy=busy, markdown=parsed.markdown))
     return 0
-
-
-def _fetch(parsed: argparse.Namespace) -> int:
-    entry, folder = entry_called(parsed.name), corpora_folder()
-    most = None if parsed.megabytes is None else parsed.megabytes * 1e6
-    steps = fetch(entry, folder, most_bytes=most)
-    with closing(steps), tqdm(unit="B", unit_scale=True, dynamic_ncols=True, desc=entry.name) as bar:
-        for step in steps:
-            bar.total = step.total_bytes
-            bar.update(step.received_bytes - bar.n)
-    print(f"{entry.title} is in {file_of(entry, folder)}. Licence: {entry.licence}.")
-    print(f"Train on it with: python -m slm_core train --corpus {entry.name}")
-    return 0
-
-
-def _megabytes(count: int) -> str:
-    return f"{count / 1e6:,.1f} MB"
 
 
 def _presets(parsed: argparse.Namespace) -> int:

@@ -115,6 +115,13 @@ class ExperimentConfig:
     )
 
     # What the model is
+    architecture: str = knob(
+        "model",
+        "gpt2",
+        "How a block is made: as in GPT-2 of 2019 (LayerNorm, GELU), or as in Qwen3 of 2025 (RMSNorm, SwiGLU, "
+        "queries and keys normalized, rotary positions).",
+        choices=("gpt2", "qwen3"),
+    )
     n_layer: int = knob(
         "model", 2, "How many blocks stand on each other: depth.", unit="layers", low=1, high=24, step=1
     )
@@ -166,6 +173,13 @@ class ExperimentConfig:
         low=0,
         high=20_000,
     )
+    optimizer: str = knob(
+        "training",
+        "adamw",
+        "How gradients become updates: adamw moves every weight about equally far, muon moves every matrix "
+        "about equally far in all directions (and what is no block's matrix as adamw does).",
+        choices=("adamw", "muon"),
+    )
     learning_rate: float = knob(
         "training", 3e-3, "How large an update is, at its largest.", low=1e-6, high=1.0
     )
@@ -210,6 +224,11 @@ class ExperimentConfig:
                 "be even. "
                 "Change n_head, or take learned positions."
             )
+        if self.architecture == "qwen3" and self.positions == "learned":
+            found.append(
+                "architecture is qwen3 and positions is learned; qwen3 knows word order by rotary positions "
+                "alone. Take rotary positions, or the architecture gpt2."
+            )
         if self.tokenizer == "bpe" and self.vocab_size < SMALLEST_BPE:
             found.append(
                 f"vocab_size is {self.vocab_size} and tokenizer is bpe, which starts from 256 bytes and the "
@@ -241,6 +260,12 @@ class ExperimentConfig:
     def to_dict(self) -> dict[str, Any]:
         """All settings as plain JSON scalars."""
         return asdict(self)
+
+    @property
+    def hidden_width(self) -> int:
+        """How many numbers a block's small network thinks with: 4 n_embd. With qwen3 it has three matrices in
+        place of two, so these are 8/3 n_embd, rounded to a multiple of 8: about as many weights."""
+        return 4 * self.n_embd if self.architecture == "gpt2" else 8 * round(self.n_embd / 3)
 
     @property
     def tokens_per_step(self) -> int:

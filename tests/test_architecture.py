@@ -27,6 +27,8 @@ LAYERS = [
     "teach",
     "experiment",
     "laptop",
+    "bench",
+    "cli_corpora",
     "cli",
     "__main__",
 ]
@@ -49,6 +51,7 @@ TORCH_FREE = [
     "slm_core.runs.scheduler",
     "slm_core.figures",
     "slm_core.experiment",
+    "slm_core.bench",
     "slm_core.cli",
     *(name for name in MODULES if name.startswith(("slm_core.text.", "slm_core.study.", "slm_core.teach."))),
 ]

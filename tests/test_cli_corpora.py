@@ -2,7 +2,7 @@
 
 import pytest
 
-from slm_core import cli
+from slm_core import cli, cli_corpora
 from slm_core.cli import main
 from slm_core.runs.store import list_runs
 from slm_core.text import library
@@ -29,7 +29,7 @@ def folders(tmp_path, monkeypatch):
 @pytest.fixture
 def few(site: Site, monkeypatch) -> Entry:  # noqa: F811
     """A library whose only text is on a server of this machine."""
-    for module in (cli, library):
+    for module in (cli_corpora, library):
         monkeypatch.setattr(module, "LIBRARY", {"few": site.entry})
     return site.entry
 
@@ -71,7 +71,7 @@ def test_an_interrupted_fetch_ends_with_130(few, monkeypatch):
         yield from ()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "fetch", interrupted)
+    monkeypatch.setattr(cli_corpora, "fetch", interrupted)
     assert main(["corpora", "fetch", "few"]) == 130
 
 

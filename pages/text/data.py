@@ -48,7 +48,7 @@ if found is not None:
         )
     if st.button("Train on this text", icon=":material/play_arrow:"):
         shelf.use(source)
-        st.switch_page(PAGES / "learn/train.py")
+        st.switch_page(PAGES / "learn/train.py", query_params={})  # else it refuses a bound "preset"
 
     st.subheader("Read it", anchor=False)
     marks = reading.marks(source, description, size)

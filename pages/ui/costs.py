@@ -9,7 +9,7 @@ from slm_core.hardware import free_memory_bytes
 from slm_core.model.budget import budget
 from slm_core.runs.formats import cannot_export
 from slm_core.runs.limits import allowed_presets
-from slm_core.study.advice import PATIENCE_SECONDS, quicker, that_fits
+from slm_core.study.advice import PATIENCE_SECONDS, of_memory, of_time, quicker, that_fits
 from slm_core.study.capacity import capacity, estimated_text_bits
 
 
@@ -63,11 +63,7 @@ def _allowed(config: ExperimentConfig, device: str) -> bool:
         budget(config).training_memory_bytes,
     )
     if needed > free:
-        fits = " and ".join(f"{name} {value}" for name, value in that_fits(config, free).items())
-        st.warning(
-            f"Training needs about {words.size(needed)} of memory, and {words.size(free)} is free. "
-            + (f"It would fit with {fits}." if fits else "Take a smaller preset.")
-        )
+        st.warning(of_memory(words.size(needed), words.size(free), that_fits(config, free)))
     if going:
         named = words.plain(", ".join(f"{run.name} of {run.created:%d %b %H:%M} UTC" for run in going))
         st.warning(f"There is no more room here for your runs: starting this one deletes {named}.")
@@ -110,4 +106,4 @@ def _too_slow(config: ExperimentConfig, seconds: float) -> None:
     offered = allowed_presets(deployment.limits(), configs)
     if found := quicker(config, seconds, {name: configs[name] for name in offered}):
         name, its_seconds = found
-        st.caption(f"Long for a lecture. The preset {name} takes about {words.duration(its_seconds)} here.")
+        st.caption(of_time(name, words.duration(its_seconds)))

@@ -109,6 +109,15 @@ def copying(run: Run, prompt: str, text: str) -> Copying | None:
         return None
 
 
+def newness(run: Run, text: str) -> dict[int, tuple[float, float]]:
+    """How much of what the model of a run wrote is new, beside held-out text; see `samples.newness`. Empty
+    where there is no training text."""
+    try:
+        return samples.newness(run.folder, text)
+    except SlmError:
+        return {}
+
+
 def verdict(run: Run, text: str) -> Verdict | None:
     """What a text is that the model of a run wrote; None for runs on texts whose chances are not known."""
     if run.config.corpus not in stories.SIZES:

@@ -38,6 +38,21 @@ def _said(copying: Copying) -> str:
     )
 
 
+def said_of_newness(run: Run, text: str) -> str:
+    """A sentence on how much of a text is new, beside held-out text; empty if that is not known."""
+    found = engine.newness(run, text)
+    if not found:
+        return ""
+    said = [
+        f"of its {length}-token passages **{ours:.0%}** ({others:.0%})"
+        for length, (ours, others) in found.items()
+    ]
+    return (
+        f"New, that is nowhere in the training text: {', '.join(said)}. In brackets: of the held-out text, "
+        "which nobody copied. Much below it, a model copies; much above it, it errs."
+    )
+
+
 def shown(prompt: str, text: str) -> str:
     """Markdown of a prompt, in grey, and the text after it, while it is being written."""
     return f":gray[{words.plain(prompt)}]{words.plain(text)}" if prompt else words.plain(text)

@@ -28,7 +28,7 @@ def draw(run: Run, state: str) -> None:
         can_write = run.checkpoints and (at_rest or state == "paused")
         if can_write and st.button("Let it write", icon=":material/edit_note:", type=kind):
             st.session_state["playground_run"] = run.id
-            st.switch_page(PAGES / "learn/playground.py")
+            st.switch_page(PAGES / "learn/playground.py", query_params={})  # else it refuses a bound "preset"
         if st.button(
             "New run", icon=":material/add:", help="Back to the settings. This run stays in the list."
         ):

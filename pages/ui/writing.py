@@ -53,6 +53,8 @@ def show_written() -> None:
         return
     with st.container(border=True):
         judged.draw(written["run"], written["prompt"], written["text"])
+    if written["done"] and (sentence := judged.said_of_newness(written["run"], written["text"])):
+        st.caption(sentence)
     rate = written["tokens"] / max(written["seconds"], 1e-6)
     ended = "" if written["done"] else " Stopped early."
     st.caption(f"{written['tokens']:,} tokens at {words.compact(rate)} tokens per second.{ended}")

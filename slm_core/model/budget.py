@@ -29,26 +29,43 @@ class Budget:
 def budget(config: ExperimentConfig) -> Budget:
     """The costs of a config.
 
-    Embedding: V d, and T d for learned positions. Blocks: L (12 d^2 + 2 d) + d, the last d being the final
-    norm.
+    Embedding: V d, and T d for learned positions. Blocks: L (4 d^2 + m d h + 2 d) + d: attention, m matrices
+    with h = hidden_width (2 for gpt2, where this is 12 d^2 + 2 d; 3 for qwen3), two norms, and the final one.
+    qwen3 has two norms more in each block, as long as a head.
     Arithmetic: 6 per parameter and token (2 forward, 4 backward), and 12 L d T for attention (Kaplan et al.
-    2020; Chowdhery et al. 2022, appendix B); positions that are looked up cost none. Memory: weights,
-    gradients and AdamW's two moments, and the activations that the backward pass needs, of which the logits
-    are often the largest.
+    2020; Chowdhery et al. 2022, appendix B); positions that are looked up cost none. AdamW's update is not
+    worth counting; Muon's is (`_orthogonalizing`). Memory: weights, gradients, the optimizer's two moments
+    (Muon: one, for the blocks' matrices), and the activations that the backward pass needs, of which the
+    logits are often the largest.
     """
     V, T, d, layers = config.vocab_size, config.block_size, config.n_embd, config.n_layer
+    h, modern, muon = config.hidden_width, config.architecture == "qwen3", config.optimizer == "muon"
     positions = T * d if config.positions == "learned" else 0
     embedding = V * d + positions
-    blocks = layers * (12 * d * d + 2 * d) + d
-    flops_per_token = 6 * (embedding - positions + blocks) + 12 * layers * d * T
-    per_token_activations = layers * 20 * d + 3 * V  # about 20 d a block; logits, their softmax and gradient
+    matrices = layers * (4 * d * d + (3 if modern else 2) * d * h)
+    scales = layers * (2 * d + (2 * d // config.n_head if modern else 0)) + d
+    parameters = embedding + matrices + scales
+    flops_per_token = 6 * (parameters - positions) + 12 * layers * d * T
+    flops_per_step = flops_per_token * config.tokens_per_step + (_orthogonalizing(config) if muon else 0)
+    # In a block, about 20 d; qwen3 keeps its norms' and its gate's as well. Then logits, softmax, gradient.
+    per_token_activations = layers * (16 * d + (3 * h if modern else h)) + 3 * V
     passes = config.batch_size * T
+    optimizer = 2 * parameters - (matrices if muon else 0)
     return Budget(
         embedding_parameters=embedding,
-        block_parameters=blocks,
-        flops_per_step=flops_per_token * config.tokens_per_step,
-        training_flops=flops_per_token * config.tokens_per_step * config.max_iters,
-        training_memory_bytes=_BYTES * (4 * (embedding + blocks) + per_token_activations * passes),
-        checkpoint_bytes=_BYTES * (embedding + blocks),
-        tokens_per_parameter=config.dataset_size / (embedding + blocks),
+        block_parameters=matrices + scales,
+        flops_per_step=flops_per_step,
+        training_flops=flops_per_step * config.max_iters,
+        training_memory_bytes=_BYTES * (2 * parameters + optimizer + per_token_activations * passes),
+        checkpoint_bytes=_BYTES * parameters,
+        tokens_per_parameter=config.dataset_size / parameters,
     )
+
+
+def _orthogonalizing(config: ExperimentConfig) -> int:
+    """The arithmetic of one update by Muon: five times three products for each matrix (a, b), a <= b, of a
+    block: 2 a^2 b, 2 a^3 and 2 a^2 b."""
+    d, h = config.n_embd, config.hidden_width
+    squares, others = 4, 2 if config.architecture == "gpt2" else 3  # query, key, value, out; thinking
+    once = squares * 6 * d**3 + others * (4 * d * d * h + 2 * d**3)
+    return 5 * once * config.n_layer

@@ -1,8 +1,18 @@
 """A small GPT, whole: token ids go in, for every position a score for each possible next token comes out.
 
 Shapes in comments: B sequences side by side, T positions, C = n_embd numbers per position, nh heads of hs = C
-/ nh numbers each, V = vocab_size. Source: Radford et al. 2019 (GPT-2), without biases; rotary positions from
-Su et al. 2021.
+/ nh numbers each, H = hidden_width, V = vocab_size.
+
+There are two architectures. To see all that differs, look for `modern`:
+
+               gpt2 (2019)                  qwen3 (2025)
+    norm       LayerNorm                    RMSNorm
+    attention  queries and keys as read     queries and keys of each head normalized first (QK-norm)
+    thinking   GELU: 2 matrices, H = 4 C    SwiGLU: 3 matrices, H = 8/3 C, so about as many weights
+    positions  learned or rotary            rotary
+
+Sources: Radford et al. 2019 (GPT-2), without biases; Su et al. 2021 (rotary positions); Yang et al. 2025
+(Qwen3), from Zhang and Sennrich 2019 (RMSNorm), Shazeer 2020 (SwiGLU) and Henry et al. 2020 (QK-norm).
 """
 
 import math
@@ -51,6 +61,13 @@ def rotate(x: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
     return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
 
 
+def norm(config: ExperimentConfig, size: int) -> nn.Module:
+    """Brings `size` numbers to a common size, then scales each by a number that is learned. LayerNorm takes
+    their mean away first; RMSNorm leaves that out, and learns as well (Zhang and Sennrich 2019)."""
+    modern = config.architecture == "qwen3"
+    return nn.RMSNorm(size, eps=1e-6) if modern else nn.LayerNorm(size, bias=False)
+
+
 class Cache:
     """Keys and values of the positions read so far, so that a new token need not read them again."""
 
@@ -74,7 +91,10 @@ class Attention(nn.Module):
     def __init__(self, config: ExperimentConfig, layer: int) -> None:
         super().__init__()
         self.n_head, self.layer = config.n_head, layer
+        modern, head_size = config.architecture == "qwen3", config.n_embd // config.n_head
         self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)
+        self.norm_q = norm(config, head_size) if modern else nn.Identity()
+        self.norm_k = norm(config, head_size) if modern else nn.Identity()
         self.out = nn.Linear(config.n_embd, config.n_embd, bias=False)
 
     def forward(self, x: Tensor, angles: tuple[Tensor, Tensor] | None, cache: Cache | None) -> Tensor:
@@ -83,6 +103,9 @@ class Attention(nn.Module):
             part.view(B, T, self.n_head, C // self.n_head).transpose(1, 2)  # (B, nh, T, hs)
             for part in self.qkv(x).split(C, dim=-1)
         )
+        # Normalized, no query or key can grow so long that the softmax below sees one token only, and stops
+        # learning (Henry et al. 2020).
+        q, k = self.norm_q(q), self.norm_k(k)
         if angles is not None:
             q, k = rotate(q, angles), rotate(k, angles)
         if cache is not None:
@@ -100,16 +123,25 @@ class Block(nn.Module):
 
     def __init__(self, config: ExperimentConfig, layer: int) -> None:
         super().__init__()
-        self.norm_1 = nn.LayerNorm(config.n_embd, bias=False)
+        modern, width = config.architecture == "qwen3", config.hidden_width
+        self.norm_1 = norm(config, config.n_embd)
         self.attention = Attention(config, layer)
-        self.norm_2 = nn.LayerNorm(config.n_embd, bias=False)
-        self.widen = nn.Linear(config.n_embd, 4 * config.n_embd, bias=False)
-        self.narrow = nn.Linear(4 * config.n_embd, config.n_embd, bias=False)
+        self.norm_2 = norm(config, config.n_embd)
+        self.gate = nn.Linear(config.n_embd, width, bias=False) if modern else None
+        self.widen = nn.Linear(config.n_embd, width, bias=False)
+        self.narrow = nn.Linear(width, config.n_embd, bias=False)
         self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, angles: tuple[Tensor, Tensor] | None, cache: Cache | None) -> Tensor:
         x = x + self.dropout(self.attention(self.norm_1(x), angles, cache))
-        return x + self.dropout(self.narrow(F.gelu(self.widen(self.norm_2(x)))))  # (B, T, C)
+        return x + self.dropout(self.narrow(self.thought(self.norm_2(x))))  # (B, T, C)
+
+    def thought(self, x: Tensor) -> Tensor:
+        """The small network's inner numbers (B, T, H). GELU lets through what is positive. SwiGLU has a
+        second matrix say how much of each number is let through."""
+        if self.gate is None:
+            return F.gelu(self.widen(x))
+        return F.silu(self.gate(x)) * self.widen(x)
 
 
 class GPT(nn.Module):
@@ -125,7 +157,7 @@ class GPT(nn.Module):
             self.position_embedding = _table(config.block_size, config.n_embd) if learned else None
             self.dropout = Dropout(config.dropout)
             self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
-            self.norm = nn.LayerNorm(config.n_embd, bias=False)
+            self.norm = norm(config, config.n_embd)
             self.head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
         self.tie()
         if generator is not None:

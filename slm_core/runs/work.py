@@ -137,10 +137,10 @@ def _is_sound(progress: dict[str, Any], max_iters: int) -> bool:
 def _are_whole(tensors: dict[str, torch.Tensor], step: int, trainer: Trainer) -> bool:
     """Whether these are by name and type a trainer's tensors; the optimizer has none before the first
     step."""
-    kinds = ["model"]
-    if step:
-        kinds += ["optimizer.step", "optimizer.exp_avg", "optimizer.exp_avg_sq"]
-    expected = {f"{kind}.{name}" for kind in kinds for name, _ in trainer.model.named_parameters()}
+    expected = set()
+    for name, weight in trainer.model.named_parameters():
+        kinds = ["model", *(f"optimizer.{kept}" for kept in trainer.optimizer.keeps(weight) if step)]
+        expected |= {f"{kind}.{name}" for kind in kinds}
     return tensors.keys() == expected and {each.dtype for each in tensors.values()} == {torch.float32}
 
 

@@ -43,5 +43,19 @@ def that_fits(config: ExperimentConfig, memory_bytes: float) -> dict[str, int]:
     return {}
 
 
+def of_memory(needed: str, free: str, changes: Mapping[str, int]) -> str:
+    """What to say of a run that needs more memory than is free: the two in words, and what `that_fits`
+    gave."""
+    fits = " and ".join(f"{name} {value}" for name, value in changes.items())
+    cure = f"It would fit with {fits}." if fits else "Take a smaller preset."
+    return f"Training needs about {needed} of memory, and {free} is free. {cure}"
+
+
+def of_time(preset: str, time: str) -> str:
+    """What to say of a run that takes too long: which preset is quicker, and how long that takes, in
+    words."""
+    return f"Long for a lecture. The preset {preset} takes about {time} here."
+
+
 def _halves(value: int) -> list[int]:
     return [value >> power for power in range(1, value.bit_length())]

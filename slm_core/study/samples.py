@@ -10,10 +10,12 @@ import numpy as np
 
 from slm_core.caching import computed_once
 from slm_core.errors import CorpusError, SlmError
-from slm_core.study.memorization import TrainingIndex, beyond_chance
+from slm_core.study.memorization import TrainingIndex, beyond_chance, novelty
 from slm_core.text import stories
 from slm_core.text.bins import read_tokenizer
 
+NEWNESS_LENGTHS = (2, 4, 8)  # tokens
+_MOST_HELD_OUT = 20_000  # tokens of held-out text that are compared
 MOST_COMPARED = 1_000_000  # characters of a training text, the first ones: bounds memory
 COPIED, POSSIBLE, IMPOSSIBLE = "copied", "new and possible", "impossible"
 
@@ -97,6 +99,28 @@ def copying(folder: Path, prompt: str, text: str) -> Copying:
     )
 
 
+@lru_cache(maxsize=256)
+def newness(folder: Path, text: str) -> dict[int, tuple[float, float]]:
+    """Of the token passages of a few lengths in what a model wrote, without its prompt: the share that stands
+    nowhere in its training text, and the same share of held-out text, which nobody copied. By length; without
+    those that the text is too short for. Raises CorpusError or TokenizerError if there is no training text.
+
+    Source: novelty of n-grams beside a human baseline (Merrill, Smith and Elazar 2024).
+    """
+    tokenizer = read_tokenizer(folder)
+    written = tokenizer.encode_documents([text])
+    of_written = novelty(written, _ids(folder, "train.bin"), tokenizer.end_of_text, NEWNESS_LENGTHS)
+    of_others = _newness_held_out(folder)
+    return {length: (share, of_others[length]) for length, share in of_written.items() if length in of_others}
+
+
+@computed_once(maxsize=256)
+def _newness_held_out(folder: Path) -> dict[int, float]:
+    end_of_text = read_tokenizer(folder).end_of_text
+    held_out, training = _ids(folder, "validation.bin"), _ids(folder, "train.bin")
+    return novelty(held_out[:_MOST_HELD_OUT], training, end_of_text, NEWNESS_LENGTHS)
+
+
 @computed_once(maxsize=32)  # a class looks at its runs by turns; each takes up to 8 bytes a character
 def _memory(folder: Path) -> tuple[TrainingIndex, int]:
     """The index of a run's training text, and how long a match must be to be beyond chance."""
@@ -112,12 +136,15 @@ def training_texts(folder: Path) -> tuple[str, ...]:
 
 
 def _texts(folder: Path, name: str) -> tuple[str, ...]:
-    tokenizer = read_tokenizer(folder)
-    try:
-        ids = np.fromfile(folder / name, dtype="<u2", count=MOST_COMPARED)  # a token is a character or more
-    except OSError as error:
-        raise CorpusError(f"{folder / name} cannot be read ({error.strerror}). Start the run anew.") from None
+    tokenizer, ids = read_tokenizer(folder), _ids(folder, name)
     if len(ids) and ids.max() >= tokenizer.vocab_size:
         raise CorpusError(f"{folder / name} does not belong to its tokenizer. Start the run anew.")
     marks = np.flatnonzero(ids == tokenizer.end_of_text)
     return tuple(tokenizer.decode(part[1:]) for part in np.split(ids, marks)[1:] if len(part) > 1)
+
+
+def _ids(folder: Path, name: str) -> np.ndarray:
+    try:
+        return np.fromfile(folder / name, dtype="<u2", count=MOST_COMPARED)  # a token is a character or more
+    except OSError as error:
+        raise CorpusError(f"{folder / name} cannot be read ({error.strerror}). Start the run anew.") from None

@@ -1,4 +1,4 @@
-"""How weights are changed: AdamW, and the learning rate over a run."""
+"""How weights are changed: AdamW, Muon, and the learning rate over a run."""
 
 import math
 from collections import defaultdict
@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from slm_core.config import ExperimentConfig
+
+_MOMENTUM = 0.95  # Muon's memory; both papers' number
 
 
 def learning_rate_at(config: ExperimentConfig, step: int) -> float:
@@ -31,7 +33,8 @@ class AdamW:
     nothing that is used here. The arithmetic is torch's, one call for all tensors of a group.
 
     param_groups  dicts of params, lr and weight_decay; lr may be changed between steps
-    state         for each weight its step (float32 scalar, t above), exp_avg (m) and exp_avg_sq (v)
+    state         for each weight what `keeps` names: its step (float32 scalar, t above), exp_avg (m) and
+                  exp_avg_sq (v)
     """
 
     def __init__(self, groups: list[dict[str, Any]], lr: float, betas: tuple[float, float]) -> None:
@@ -39,38 +42,44 @@ class AdamW:
         self.state: defaultdict[Tensor, dict[str, Tensor]] = defaultdict(dict)
         self._betas = betas
 
+    def keeps(self, weight: Tensor) -> tuple[str, ...]:
+        """What `state` holds of a weight from its first update on."""
+        return ("step", "exp_avg", "exp_avg_sq")
+
     @torch.no_grad()
     def step(self) -> None:
         """Change every weight that has a gradient once."""
         for group in self.param_groups:
             weights = [weight for weight in group["params"] if weight.grad is not None]
-            for weight in weights:
-                if not self.state[weight]:
-                    self.state[weight] = {
-                        "step": torch.zeros((), device=weight.device),
-                        "exp_avg": torch.zeros_like(weight),
-                        "exp_avg_sq": torch.zeros_like(weight),
-                    }
-            if not weights:
-                continue
-            states = [self.state[weight] for weight in weights]
-            steps = [state["step"] for state in states]
-            torch._foreach_add_(steps, 1)
-            torch._fused_adamw_(
-                weights,
-                [weight.grad for weight in weights],
-                [state["exp_avg"] for state in states],
-                [state["exp_avg_sq"] for state in states],
-                [],
-                steps,
-                lr=group["lr"],
-                beta1=self._betas[0],
-                beta2=self._betas[1],
-                weight_decay=group["weight_decay"],
-                eps=1e-8,
-                amsgrad=False,
-                maximize=False,
-            )
+            if weights:
+                self._update(weights, group)
+
+    def _update(self, weights: list[Tensor], group: dict[str, Any]) -> None:
+        for weight in weights:
+            if not self.state[weight]:
+                self.state[weight] = {
+                    "step": torch.zeros((), device=weight.device),
+                    "exp_avg": torch.zeros_like(weight),
+                    "exp_avg_sq": torch.zeros_like(weight),
+                }
+        states = [self.state[weight] for weight in weights]
+        steps = [state["step"] for state in states]
+        torch._foreach_add_(steps, 1)
+        torch._fused_adamw_(
+            weights,
+            [weight.grad for weight in weights],
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+            [],
+            steps,
+            lr=group["lr"],
+            beta1=self._betas[0],
+            beta2=self._betas[1],
+            weight_decay=group["weight_decay"],
+            eps=1e-8,
+            amsgrad=False,
+            maximize=False,
+        )
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -79,12 +88,78 @@ class AdamW:
                 weight.grad = None
 
 
+class Muon(AdamW):
+    """Muon for the matrices of the blocks (Jordan et al. 2024), AdamW for all else: a matrix turns vectors
+    into vectors, but embeddings and positions are looked up, and norms only scale.
+
+    The gradient of a matrix changes a few directions much and most hardly at all. Muon gives it back with all
+    directions equally strong (`orthogonalized`), so that what is rare in a text is learned, too:
+
+        m = 0.95 m + g
+        w = w - lr * weight_decay * w - lr * 0.2 * sqrt(max(rows, columns)) * orthogonalized(g + 0.95 m)
+
+    g + 0.95 m looks one step ahead (Nesterov). The factor makes updates about as large as AdamW's, whose
+    learning rate then suits both (Liu et al. 2025, equation 4).
+
+    param_groups  as in AdamW, with parts: of how many matrices, one below the other, each weight is made;
+                  0 leaves it to AdamW. Query, key and value are 3, and orthogonalized apart
+    state         as in AdamW; of a matrix of the blocks, its momentum (m)
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], lr: float, betas: tuple[float, float]) -> None:
+        super().__init__(groups, lr, betas)
+        self._matrices = {weight for group in groups if group["parts"] for weight in group["params"]}
+
+    def keeps(self, weight: Tensor) -> tuple[str, ...]:
+        """What `state` holds of a weight from its first update on."""
+        return ("momentum",) if weight in self._matrices else super().keeps(weight)
+
+    def _update(self, weights: list[Tensor], group: dict[str, Any]) -> None:
+        if not group["parts"]:
+            super()._update(weights, group)
+            return
+        for weight in weights:
+            if not self.state[weight]:
+                self.state[weight] = {"momentum": torch.zeros_like(weight)}
+            momentum = self.state[weight]["momentum"]
+            momentum.mul_(_MOMENTUM).add_(weight.grad)
+            ahead = weight.grad.add(momentum, alpha=_MOMENTUM)
+            ahead = ahead.unflatten(0, (group["parts"], -1))  # (parts, rows, columns)
+            size = 0.2 * math.sqrt(max(ahead.shape[1:]))
+            weight.mul_(1 - group["lr"] * group["weight_decay"])
+            weight.sub_(orthogonalized(ahead).flatten(0, 1), alpha=group["lr"] * size)
+
+
+def orthogonalized(matrices: Tensor) -> Tensor:
+    """Each matrix with its directions kept and all its singular values brought near 1, to between about 0.7
+    and 1.2. matrices: (parts, rows, columns).
+
+    A singular value decomposition would do it exactly, and slowly. This is Newton and Schulz's iteration with
+    the numbers of Jordan et al. (2024): five times, X becomes a X + (b A + c A A) X with A = X X^T, which
+    turns each singular value s into a s + b s^3 + c s^5 and leaves the directions alone. Graphics cards do
+    it in 16 bits, which is exact enough.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    tall = matrices.size(1) > matrices.size(2)
+    x = matrices.bfloat16() if matrices.device.type == "cuda" else matrices
+    x = x.mT if tall else x  # so that A is the smaller of X X^T and X^T X
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)  # then no singular value is above 1
+    for _ in range(5):
+        products = x @ x.mT  # A: (parts, short, short)
+        x = a * x + (b * products + c * products @ products) @ x  # (parts, short, long)
+    return (x.mT if tall else x).to(matrices.dtype)
+
+
 def make_optimizer(model: nn.Module, config: ExperimentConfig) -> AdamW:
-    """The optimizer of a model. Matrices decay; norms, which only scale, do not."""
-    matrices = [weight for weight in model.parameters() if weight.dim() >= 2]
-    scales = [weight for weight in model.parameters() if weight.dim() < 2]
-    groups = [
-        {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": scales, "weight_decay": 0.0},
-    ]
-    return AdamW(groups, lr=config.learning_rate, betas=(config.beta1, config.beta2))
+    """The optimizer that a config asks for. Matrices decay; norms, which only scale, do not."""
+    muon = config.optimizer == "muon"
+    groups: dict[tuple[bool, int], dict[str, Any]] = {}
+    for name, weight in model.named_parameters():
+        matrix, parts = weight.dim() >= 2, 0
+        if muon and matrix and name.startswith("blocks."):
+            parts = 3 if name.endswith("qkv.weight") else 1
+        decay = config.weight_decay if matrix else 0.0
+        group = {"params": [], "weight_decay": decay, "parts": parts}
+        groups.setdefault((matrix, parts), group)["params"].append(weight)
+    kind = Muon if muon else AdamW
+    return kind(list(groups.values()), lr=config.learning_rate, betas=(config.beta1, config.beta2))

@@ -325,8 +325,8 @@ class Trainer:
         )
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, float]]:
-        """Everything needed to go on: tensors by name (weights and AdamW's moments; not copied) and the
-        progress."""
+        """Everything needed to go on: tensors by name (weights and what the optimizer keeps of each; not
+        copied) and the progress."""
         tensors = {f"model.{name}": weight.detach() for name, weight in self.model.named_parameters()}
         for name, weight in self.model.named_parameters():
             for key, value in self.optimizer.state[weight].items():
@@ -340,7 +340,7 @@ class Trainer:
                 for name, weight in self.model.named_parameters():
                     moments = {
                         key: tensors[f"optimizer.{key}.{name}"]
-                        for key in ("step", "exp_avg", "exp_avg_sq")
+                        for key in self.optimizer.keeps(weight)
                         if f"optimizer.{key}.{name}" in tensors
                     }
                     for key, value in {"weight": tensors[f"model.{name}"], **moments}.items():

@@ -168,6 +168,31 @@ def _is_error(said) -> bool:
     return said.type == "error" and "/_stcore/" not in said.location.get("url", "")
 
 
+def sections(page) -> Iterator[None]:
+    """Opens one menu of the navigation after the other."""
+    page.get_by_test_id("stTopNavSection").first.wait_for()
+    for section in page.get_by_test_id("stTopNavSection").all():
+        section.click()
+        links(page).first.wait_for()
+        yield
+        page.keyboard.press("Escape")
+        links(page).first.wait_for(state="detached")
+
+
+def links(page):
+    """The links of the menu that is open."""
+    return page.get_by_test_id("stTopNavDropdownLink")
+
+
+def turn_to(page, title: str) -> None:
+    """Go to another page by the navigation."""
+    for _ in sections(page):
+        if (link := links(page).filter(has_text=title)).count():
+            link.click()
+            return
+    raise AssertionError(f"The navigation has no page {title}.")
+
+
 def settled(page, seconds: float = 60) -> None:
     """Waits until the page's script has run and the server is connected.
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser.conftest import links, sections
+
 PAGES = Path(__file__).resolve().parents[2] / "pages"
 PAGE_FILES = [file for file in PAGES.glob("*/*.py") if file.parent.name != "ui"]
 BACKGROUNDS = {"light": "rgb(252, 249, 242)", "dark": "rgb(17, 21, 28)"}
@@ -13,13 +15,12 @@ BACKGROUNDS = {"light": "rgb(252, 249, 242)", "dark": "rgb(17, 21, 28)"}
 
 def addresses(page) -> list[str]:
     """Where the links of the navigation lead."""
-    page.wait_for_selector('[data-testid="stSidebarNavLink"]')
-    return [link.get_attribute("href") for link in page.get_by_test_id("stSidebarNavLink").all()]
+    return [link.get_attribute("href") for _ in sections(page) for link in links(page).all()]
 
 
 def check_frame(page, theme: str) -> None:
     """The page has a title, a navigation, and a sidebar; nothing has gone wrong; it wears the theme."""
-    page.wait_for_selector('[data-testid="stSidebarNavLink"]')
+    page.get_by_test_id("stTopNavSection").first.wait_for()
     page.wait_for_selector('[data-testid="stMain"] [data-testid="stHeading"]')
     assert page.get_by_test_id("stSidebarUserContent").locator("[data-testid^=st]").count(), (
         "app.py's sidebar is missing"

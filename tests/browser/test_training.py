@@ -52,9 +52,9 @@ def test_a_run_survives_refresh_page_change_and_a_second_tab(app_url, visit):
     page.reload()
     page.wait_for_selector(CHART_POINT, timeout=60_000)
     assert step(page) >= before
-    page.get_by_test_id("stSidebarNavLink").filter(has_text="Playground").click()
+    turn_to(page, "Playground")
     page.get_by_role("heading", name="Playground").wait_for()
-    page.get_by_test_id("stSidebarNavLink").filter(has_text="Train").click()
+    turn_to(page, "Train")
     page.wait_for_selector(CHART_POINT, timeout=60_000)
     assert step(page) >= before
     second = visit(address)
@@ -95,6 +95,8 @@ def test_own_text_trains(app_url, visit, tmp_path):
     train(page)
     page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").click()
     page.get_by_text("The run can go on from here").wait_for(timeout=90_000)
+    page.get_by_role("button", name="Let it write").click()  # with a preset in the address, as here
+    page.get_by_text("Take it home").wait_for(timeout=60_000)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from slm_core.config import ExperimentConfig, load_presets
 from slm_core.model.budget import budget
-from slm_core.study.advice import PATIENCE_SECONDS, quicker, that_fits
+from slm_core.study.advice import PATIENCE_SECONDS, of_memory, of_time, quicker, that_fits
 
 CONFIGS = {name: preset.config for name, preset in load_presets().items()}
 LARGE = CONFIGS["LARGE_CPU"]
@@ -46,3 +46,10 @@ def test_where_no_batch_fits_the_model_gets_narrower():
 
 def test_nothing_fits_into_nothing():
     assert that_fits(LARGE, 1.0) == {}
+
+
+def test_the_advice_is_said_with_what_it_names():
+    assert of_time("TINY_CPU", "20 s").endswith("The preset TINY_CPU takes about 20 s here.")
+    said = of_memory("9 GB", "2 GB", {"batch_size": 8})
+    assert "9 GB" in said and "2 GB is free" in said and said.endswith("It would fit with batch_size 8.")
+    assert of_memory("9 GB", "2 GB", {}).endswith("Take a smaller preset.")

@@ -1,0 +1,5 @@
+"""Week 3 of the lessons. Its texts, runs and questions stand in week-3.yaml."""
+
+from pages.ui import lesson_page
+
+lesson_page.draw("week-3")

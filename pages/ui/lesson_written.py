@@ -1,0 +1,111 @@
+"""What the model of a lesson's run writes: what is copied of it, and how fast it writes on this machine."""
+
+import time
+from collections.abc import Sequence
+
+import streamlit as st
+
+from pages import PAGES
+from pages.ui import judged, lesson_runs, marked, words
+from pages.ui.lesson_runs import Shown
+from pages.ui.models import Model, load
+from slm_core.errors import SlmError
+from slm_core.model.sampling import Sampling
+from slm_core.study.samples import Copying
+from slm_core.teach.lesson import Lesson, Step
+from slm_core.teach.measures import Values
+from slm_core.teach.progress import Progress
+from slm_core.train.events import SampleDrawn
+
+_INTRODUCTION = {
+    "training": "It goes on from a text that it trains on:",
+    "validation": "It goes on from a text that it has never seen:",
+}
+_TOKENS = 120  # to write, for a measured speed
+_SECONDS = 1 / 15  # between two updates of the text
+
+
+def draw(shown: Shown) -> None:
+    """Draw what the model of a run wrote at its end, what is copied on blue ground."""
+    samples = shown.told.history.samples
+    last = max((step for step, _ in samples), default=None)
+    texts = [samples[last, source] for source in _INTRODUCTION if (last, source) in samples]
+    for column, sample in zip(st.columns(len(texts)) if texts else [], texts, strict=True):
+        with column, st.container(border=True):
+            st.caption(_INTRODUCTION[sample.source])
+            if shown.kept is not None:
+                judged.draw(shown.kept, sample.prompt, sample.text)
+            else:
+                _recorded(sample, shown.recording.copying.get((sample.step, sample.source)))
+
+
+def _recorded(sample: SampleDrawn, copying: Copying | None) -> None:
+    if copying is None:
+        st.markdown(judged.shown(sample.prompt, sample.text))
+        return
+    st.html(marked.written(copying.passages, len(sample.prompt)))
+    st.caption(
+        f"**{copying.share:.0%}** of what it wrote stands word for word in its training text (on blue)."
+    )
+
+
+def measured(lesson: Lesson, progress: Progress, step: Step, shown: Sequence[Shown], values: Values) -> bool:
+    """Draw the model's file to take away, and let it write here once. Whether its speed is known."""
+    each = next(each for each in shown if each.run.name == step.speed)
+    if each.kept is not None:
+        _file(lesson, each)
+        _write(lesson, each)
+    return "writing_speed" in values[step.speed]
+
+
+def _file(lesson: Lesson, each: Shown) -> None:
+    path = each.kept.checkpoints.get("last")
+    if path is None:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.download_button(
+            "Download the model",
+            data=path.read_bytes,
+            file_name=f"{lesson.id}-{each.run.name}.safetensors",
+            mime="application/octet-stream",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+        st.page_link(PAGES / "learn/playground.py", label="Open a model file", icon=":material/upload:")
+
+
+def _write(lesson: Lesson, each: Shown) -> None:
+    key = f"wrote-{each.kept.id}"
+    if st.button("Let it write here", icon=":material/edit_note:", type="primary"):
+        try:
+            text, speed = _written(each)
+        except SlmError as error:
+            st.error(words.plain(str(error)))
+            return
+        st.session_state[key] = text
+        numbers = {"writing_speed": speed}
+        lesson_runs.keep(lesson, lesson_runs.progress_in(lesson).with_besides(each.run.name, numbers))
+        st.rerun()
+    if text := st.session_state.get(key):
+        with st.container(border=True):
+            st.markdown(judged.shown("", text))
+
+
+def _written(each: Shown) -> tuple[str, float]:
+    """A text by the model of a run, as it comes, and the tokens that it wrote in a second."""
+    checkpoint = load(Model(each.kept, "last"))
+    import torch  # here: the page that only shows a lesson does without
+
+    from slm_core.model.generate import write_text
+
+    torch.set_num_threads(1)  # one token at a time is too little work to share
+    place, text, tokens = st.empty(), "", 0
+    began = drawn = time.perf_counter()
+    sampling = Sampling(max_new_tokens=_TOKENS)
+    for piece in write_text(checkpoint.model, checkpoint.tokenizer, "", sampling):
+        text, tokens = text + piece, tokens + 1
+        if time.perf_counter() - drawn >= _SECONDS:
+            place.markdown(judged.shown("", text))
+            drawn = time.perf_counter()
+    place.empty()
+    return text, (tokens - 1) / max(time.perf_counter() - began, 1e-6)  # the last piece is no token
