@@ -55,8 +55,9 @@ def sweep_figure(
     data.append(_spread(found))
     if guess is not None:
         data.append(_mark("your guess", *guess, "diamond-open"))
+    marked = {"type": "log", "dtick": 1} if wide else {"tickvals": list(found.x)}  # there are no 2.5 layers
     layout: dict[str, Any] = {
-        "xaxis": {"title": {"text": along}, **({"type": "log", "dtick": 1} if wide else {})},
+        "xaxis": {"title": {"text": along}, **marked},
         "yaxis": {"title": {"text": measure}, "rangemode": "tozero"},
         "hovermode": "closest",
     }

@@ -25,7 +25,8 @@ def test_means_and_the_spread_of_seeds_are_the_numbers_given():
 @pytest.mark.parametrize("values", [[64, 96, 128], ["cpu", "cuda:0", "mps"], [0.0, 0.1, 0.4]])
 def test_values_close_together_or_without_numbers_have_a_plain_axis(values):
     band = Band(x=values, low=[1, 1, 1], middle=[1, 1, 1], high=[1, 1, 1])
-    assert "type" not in sweep_figure(band, along="n_embd", measure="loss")["layout"]["xaxis"]
+    axis = sweep_figure(band, along="n_embd", measure="loss")["layout"]["xaxis"]
+    assert "type" not in axis and axis["tickvals"] == values
 
 
 def test_the_law_the_guess_and_the_references_are_drawn_where_they_belong():

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from slm_core.text.corpus import get_sample_text
+from tests.browser.conftest import turn_to
 
 CHART_POINT = ".live-chart .scatterlayer .point"
 
