@@ -77,7 +77,7 @@ if run is None:
     )
 if complaint := st.session_state.pop("complaint", ""):
     st.error(words.plain(complaint))
-lesson_link.draw(link)
+lesson_link.draw(link, at_a_run=run is not None)
 # To the end on both branches: after st.stop() Streamlit would keep the fragments of the page that was here
 # before, and an update of the "Time here" tile that the browser has already asked for would be drawn into the
 # run's page.

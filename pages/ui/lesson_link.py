@@ -80,9 +80,10 @@ def current() -> Link | None:
     return st.session_state.get(_KEY)
 
 
-def draw(link: Link | None) -> None:
-    """Draw what the link asks and locks, and a way to leave it."""
-    if link is None:
+def draw(link: Link | None, *, at_a_run: bool) -> None:
+    """Draw what the link asks and locks, and a way to leave it; nothing beside a run, if it asks and locks
+    nothing."""
+    if link is None or (at_a_run and not link.ask and not link.locked):
         return
     with st.container(border=True):
         if link.ask:
