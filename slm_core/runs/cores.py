@@ -69,7 +69,9 @@ class Cores:
     @contextmanager
     def turn(self, borrower: Borrower) -> Iterator[None]:
         """Wait for the cores of one who has joined, and hold them for the length of a with block."""
-        borrower.granted.wait()
+        while not borrower.granted.wait(_SPARED_SECONDS):
+            with self._lock:
+                self._lend()  # what was spared for a page that takes longer
         try:
             yield
         finally:
@@ -79,8 +81,8 @@ class Cores:
 
     @contextmanager
     def spared(self) -> Iterator[None]:
-        """Lend one core fewer for the length of a with block, or half a second of it: somebody waits for a
-        page. The only core is lent all the same, and all cores to a run that computes with all of them."""
+        """Lend nothing for the length of a with block, or half a second of it: somebody waits for a page,
+        which is soon drawn if nobody else computes. A run that is alone goes on."""
         since = time.perf_counter()
         with self._lock:
             self._spared_since.append(since)
@@ -115,10 +117,11 @@ class Cores:
         """Lend what is free. Nobody overtakes the next one who cannot be served yet: it would wait for ever.
         (min gives the first of equals.)"""
         recently = time.perf_counter() - _SPARED_SECONDS
-        spared = int(any(since > recently for since in self._spared_since))
+        if self._runs.total() > 1 and any(since > recently for since in self._spared_since):
+            return
         while self._waiting:
             following = min(self._waiting, key=lambda each: self._used[each.owner])
-            if following.wanted > self._free - spared * (following.wanted < self.count):
+            if following.wanted > self._free:
                 return
             self._waiting.remove(following)
             self._free -= following.wanted

@@ -184,9 +184,14 @@ def _still_running(evidence: Evidence, reading: Reading) -> _Found | None:
         return CANT_TELL, None, sentence, remedies.more_measurements(evidence.config)
     go_on = Remedy("Wait for more measurements." if evidence.ended is None else "Let it go on to see more.")
     if reading.falling:
+        mostly_its_own = reading.gap - reading.gap_margin > GAP_SHARE * reading.learned
         sentence = (
             f"{_losses(now)}, where it fell by {reading.fall:.2f} over the second half of the steps so far: "
-            "what the model learns holds for new text, too."
+            + (
+                "what the model learns helps most with its own text, and with new text a little, too."
+                if mostly_its_own
+                else "what the model learns holds for new text, too."
+            )
         )
         return LEARNING, None, sentence, go_on
     sentence = f"{_losses(now)}: on new text it has lately become neither clearly better nor clearly worse."
@@ -194,12 +199,12 @@ def _still_running(evidence: Evidence, reading: Reading) -> _Found | None:
 
 
 def _unfinished(evidence: Evidence, reading: Reading) -> _Found | None:
-    """What has not been learned though all steps are done."""
+    """What has not been learned though the run has come to its end."""
     now, limit = reading.now, GAP_SHARE * reading.learned
     if reading.learned <= LITTLE_SHARE * evidence.loss_at_chance:
         sentence = f"{_losses(now)}: they have hardly moved. The model has learned next to nothing."
         return UNDERFITTING, None, sentence, remedies.learn_more(evidence.config, falling=False)
-    sizable = reading.falling and reading.fall > FALL_SHARE * reading.learned
+    sizable = reading.falling and reading.fall > FALL_SHARE * reading.learned and not evidence.ended_early
     if reading.gap - reading.gap_margin > limit:  # it learns its own text faster than what texts share
         if not sizable:
             return None

@@ -270,45 +270,34 @@ def test_who_is_let_go_waits_no_longer_and_takes_no_cores():
     assert cores._free == 2 and not cores._waiting
 
 
-def asked(cores: Cores, *wanted: int) -> list[bool]:
-    """Runs of different owners join; whether each has cores then."""
-    borrowers = [cores.join(f"owner {number}", each) for number, each in enumerate(wanted)]
-    return [borrower.granted.is_set() for borrower in borrowers]
-
-
-@pytest.mark.parametrize(
-    ("count", "wanted", "lent"),
-    [
-        (2, [1, 1], [True, False]),  # one of the two is left to the page
-        (4, [1, 1, 1, 1], [True, True, True, False]),
-        (1, [1], [True]),  # the only one is not
-        (2, [2], [True]),  # nor does a run stand still that needs all of them
-    ],
-)
-def test_while_a_page_is_drawn_runs_leave_it_a_core(count, wanted, lent):
-    cores = Cores(count)
-    with cores.spared():
-        assert asked(cores, *wanted) == lent
-
-
-def test_when_the_page_is_drawn_the_core_is_lent_again():
+def test_while_a_page_is_drawn_runs_that_take_turns_rest():
     cores = Cores(2)
+    first, second = cores.join("a", 1), cores.join("b", 1)
     with cores.spared():
-        first, second = cores.join("a", 1), cores.join("b", 1)
+        with cores.turn(first), cores.turn(second):
+            pass  # what they hold, they keep to the end of an event
+        assert not first.granted.is_set() and not second.granted.is_set()
         with cores.spared():
-            assert (first.granted.is_set(), second.granted.is_set()) == (True, False)
-        assert not second.granted.is_set()  # the outer page is still being drawn
-    assert second.granted.is_set()
+            pass
+        assert not first.granted.is_set()  # the outer page is still being drawn
+    assert first.granted.is_set() and second.granted.is_set()
 
 
-def test_a_page_that_takes_long_is_not_waited_for(monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr(cores_module, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+def test_a_run_that_is_alone_goes_on_while_a_page_is_drawn():
     cores = Cores(2)
     with cores.spared():
-        first, second = cores.join("a", 1), cores.join("b", 1)
-        assert not second.granted.is_set()
-        now[0] += 0.6
-        with cores.turn(first):
-            pass
-        assert second.granted.is_set()
+        borrower = cores.join("a", 2)
+        for _ in range(3):
+            with cores.turn(borrower):
+                pass
+        assert borrower.granted.is_set()
+
+
+def test_a_page_that_takes_long_is_not_waited_for():
+    cores, turns = Cores(1), []
+    first, second = cores.join("a", 1), cores.join("b", 1)
+    with cores.spared():
+        for borrower in (first, second, first):  # would hang
+            with cores.turn(borrower):
+                turns.append(borrower.owner)
+    assert turns == ["a", "b", "a"]
