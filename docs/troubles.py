@@ -78,6 +78,7 @@ EXAMPLES: list[tuple[str, Evidence]] = [
     (OVERFITTING, run(OWN, CLIMBS, floor=None)),
     (OVERFITTING, run(GENTLE, [each + 0.25 * (6.95 - each) for each in GENTLE], floor=None)),
     (MEMORIZED, run(OWN, CLIMBS, by_heart=0.93)),
+    (MEMORIZED, run(OWN, CLIMBS)),
     (UNDERFITTING, run(FLAT, FLAT)),
     (UNDERFITTING, run(FALLS, FALLS)),
     (UNDERFITTING, run(GENTLE, GENTLE)),
@@ -88,9 +89,11 @@ EXAMPLES: list[tuple[str, Evidence]] = [
     (DIVERGED, run([*SETTLES[:6], 4.2, 6.9, 7.5, 7.9, 8.0], [*SETTLES[:6], 4.3, 7.0, 7.5, 7.9, 8.0])),
     (DIVERGED, run(FALLS[:4], FALLS[:4], ended="diverged")),
     (TOO_LITTLE, run(FALLS, FALLS, windows=_FEW, error=0.6)),
+    (CANT_TELL, run((), (), ended=None)),
     (CANT_TELL, run(FALLS[:1], FALLS[:1], ended=None)),
     (CANT_TELL, run(GENTLE[:8], [6.95, 6.6, 6.5, 6.45, 6.42, 6.4, 6.4, 6.4], error=0.2, ended=None)),
     (CANT_TELL, run(FALLS[:4], FALLS[:4])),
+    (CANT_TELL, run(FALLS, [each + 0.25 * (6.95 - each) for each in FALLS])),
 ]
 
 
@@ -128,7 +131,7 @@ def notices() -> str:
     short = {"corpus": "own", "dataset_size": 50_000, "vocab_size": 4_096}
     leaking = {"corpus": "repeated", "dataset_size": 1_000}
     rows = [
-        ("a text of 9,000 characters, with dataset_size 50,000 and vocab_size 4,096", short),
+        ("a short text, with dataset_size 50,000 and vocab_size 4,096", short),
         ("tokenizer bytes", {"corpus": "own", "tokenizer": "bytes"}),
         ("corpus repeated", leaking),
     ]

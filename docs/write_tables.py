@@ -21,6 +21,10 @@ from slm_core.config import KNOBS, load_presets  # noqa: E402
 from slm_core.hardware import let_idle_threads_sleep  # noqa: E402
 from slm_core.model.budget import budget  # noqa: E402
 from slm_core.runs.limits import LIMITS, PROFILES, allowed_presets  # noqa: E402
+from slm_core.teach.lesson import load_lesson  # noqa: E402
+from slm_core.teach.recording import find_recording  # noqa: E402
+
+LESSONS = ROOT / "pages" / "lessons"
 
 
 def presets_table() -> str:
@@ -70,6 +74,24 @@ def _said(name: str, value: int, without: float) -> str:
     return f"{value / 1e6:,.0f} MB" if name.endswith("_bytes") else f"{value:,}"
 
 
+def lessons_table() -> str:
+    """How long the runs of each step took when they were recorded, and on which machines."""
+    rows = ["| lesson | step | runs that it trains | took |", "|---|---|---|---|"]
+    machines = {}
+    for file in sorted(LESSONS.glob("week-*.yaml")):
+        lesson, trained = load_lesson(file), set()
+        for step in lesson.steps:
+            new = [lesson.runs[name] for name in step.runs if name not in trained]
+            trained.update(step.runs)
+            found = [find_recording(LESSONS / "recordings", lesson.id, run) for run in new]
+            machines |= {each.device: None for each in found if each is not None}
+            seconds = f"{sum(each.seconds for each in found):.0f} s" if all(found) else "not recorded"
+            names = " · ".join(run.label for run in new)
+            title = lesson.title.partition(" · ")[0]
+            rows.append(f"| {title} | {step.title} | {names or 'none'} | {seconds if new else '–'} |")
+    return "\n".join([*rows, "", f"Recorded on {' and '.join(machines)}."])
+
+
 def bench_table() -> str:
     """What `python -m slm_core bench --markdown` prints here."""
     let_idle_threads_sleep()  # as the command does, before torch loads
@@ -82,13 +104,14 @@ TABLES = {
     "presets": presets_table,
     "settings": settings_table,
     "profiles": profiles_table,
+    "lessons": lessons_table,
     "verdicts": troubles.verdicts,
     "before": troubles.before_training,
     "notices": troubles.notices,
     "messages": troubles.messages,
 }
 MEASURED = {"bench": bench_table}
-FILES = ("README.md", "docs/deploy.md", "docs/troubleshooting.md", "docs/cpu.md")
+FILES = ("README.md", "docs/deploy.md", "docs/lecturer.md", "docs/troubleshooting.md", "docs/cpu.md")
 
 
 def with_tables(text: str, tables: Mapping[str, Callable[[], str]] = TABLES) -> str:

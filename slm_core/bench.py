@@ -144,7 +144,8 @@ def report(rows: Sequence[Row], *, command: str, busy: float, markdown: bool = F
     notes = (
         "Whole run and training: from trial steps on random tokens, scaled up, with all the measurements "
         "of the losses, and without preparing the text and drawing samples. "
-        f"Writing: one text at a time. The best of {measured} round{'s' if measured != 1 else ''} in turn, "
+        "Writing: one text at a time. Threads: one, or one for each core, whichever trained faster. "
+        f"The best of {measured} round{'s' if measured != 1 else ''} in turn, "
         "in brackets the worst. Memory, file and the run's folder, at most, are computed.",
         f"Made by {made} on {machine()}.{cards} Other programs took {busy:.0%} of the processor when it "
         "began.",
@@ -174,9 +175,10 @@ def _plain(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _time(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3_600:.1f} h"
+    units = ((86_400, "days"), (3_600, "h"), (60, "min"), (1, "s"))
+    unit, name = next((each for each in units if seconds >= 2 * each[0]), units[-1])
+    count = seconds / unit
+    return f"{count:.0f} {name}" if count >= 10 else f"{count:.1f} {name}"
 
 
 def _rate(per_second: float) -> str:

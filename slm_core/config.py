@@ -118,8 +118,8 @@ class ExperimentConfig:
     architecture: str = knob(
         "model",
         "gpt2",
-        "How a block is made: as in GPT-2 of 2019 (LayerNorm, GELU), or as in Qwen3 of 2025 (RMSNorm, SwiGLU, "
-        "queries and keys normalized, rotary positions).",
+        "How a block is made: as in GPT-2 of 2019 (LayerNorm, GELU) or as in Qwen3 of 2025 (RMSNorm, SwiGLU, "
+        "normalized queries and keys).",
         choices=("gpt2", "qwen3"),
     )
     n_layer: int = knob(
@@ -176,8 +176,8 @@ class ExperimentConfig:
     optimizer: str = knob(
         "training",
         "adamw",
-        "How gradients become updates: adamw moves every weight about equally far, muon moves every matrix "
-        "about equally far in all directions (and what is no block's matrix as adamw does).",
+        "How gradients become updates: adamw moves every weight about equally far; muon moves the blocks' "
+        "matrices equally far in all directions, and the rest as adamw does.",
         choices=("adamw", "muon"),
     )
     learning_rate: float = knob(
@@ -199,6 +199,15 @@ class ExperimentConfig:
     eval_interval: int = knob(
         "training", 20, "Steps between two measurements of the losses.", unit="steps", low=1, high=20_000
     )
+    patience: int = knob(
+        "training",
+        0,
+        "Evaluations without a better validation loss after which the run ends; 0: never.",
+        unit="evaluations",
+        low=0,
+        high=100,
+        step=1,
+    )
     seed: int = knob(
         "training", 1337, "Start of every random draw of the run.", low=0, high=2**31 - 1, step=1
     )
@@ -214,9 +223,10 @@ class ExperimentConfig:
         found = []
         if self.n_embd % self.n_head:
             nearest = max(heads for heads in range(1, self.n_head + 1) if self.n_embd % heads == 0)
+            step = self.n_head * (2 if self.positions == "rotary" else 1)  # rotary positions turn pairs
             found.append(
                 f"n_embd is {self.n_embd} and n_head is {self.n_head}; n_embd must be a multiple of n_head. "
-                f"Try n_head = {nearest} or n_embd = {math.ceil(self.n_embd / self.n_head) * self.n_head}."
+                f"Try n_head = {nearest} or n_embd = {math.ceil(self.n_embd / step) * step}."
             )
         elif self.positions == "rotary" and (self.n_embd // self.n_head) % 2:
             found.append(

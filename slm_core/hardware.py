@@ -9,14 +9,25 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
+from typing import TYPE_CHECKING
 
 import psutil
 
 from slm_core.config import ExperimentConfig
 from slm_core.errors import RunError
+from slm_core.model.budget import budget
+
+if TYPE_CHECKING:
+    from slm_core.train.accelerate import Pace
 
 _M_ARENA_MAX = -8  # of glibc's malloc.h
+# What a run takes at least on a fast graphics card, roughly: for its arithmetic, and for starting the many
+# small pieces of work of a layer, there and back.
+_CARD_FLOPS_PER_SECOND, _LAYER_SECONDS = 2e14, 5e-4
+_WORTH_COMPILING_SECONDS = 300.0  # compiling takes about 60, and saves a quarter or more
 
 
 @dataclass(frozen=True)
@@ -124,6 +135,42 @@ def choose_device(asked: str | None, hardware: str) -> str:
     return matching[0]
 
 
+def pace_on(device: str, config: ExperimentConfig, alone: bool = True) -> "Pace":
+    """How training passes are best computed on a device. Imports torch; for the processor the answer is
+    always: plainly.
+
+    It follows from config and device alone, so that a run that goes on computes as it began. alone: whether
+    one process trains the model; several would have to fail or succeed together at compiling it.
+    """
+    from slm_core.train.accelerate import PLAIN, Pace
+
+    if not device.startswith("cuda"):
+        return PLAIN
+    compiled = alone and _pays_to_compile(config) and _can_compile()
+    return Pace(bfloat16=_has_bfloat16(device), compiled=compiled)
+
+
+def _has_bfloat16(device: str) -> bool:
+    """Whether a card multiplies bfloat16 by itself; older ones imitate it, which is slower than float32."""
+    import torch
+
+    return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def _pays_to_compile(config: ExperimentConfig) -> bool:
+    """Whether a run is so long on any graphics card that the minute of compiling comes back. Dropout draws
+    from a generator of its own run, which a compiled model cannot."""
+    launching = config.max_iters * config.gradient_accumulation_steps * config.n_layer * _LAYER_SECONDS
+    seconds = max(launching, budget(config).training_flops / _CARD_FLOPS_PER_SECOND)
+    return config.dropout == 0 and seconds > _WORTH_COMPILING_SECONDS
+
+
+def _can_compile() -> bool:
+    """Whether what torch compiles with is here: Triton, and a C compiler."""
+    compilers = (os.environ.get("CC"), "cc", "gcc", "clang")
+    return find_spec("triton") is not None and any(which(name) for name in compilers if name)
+
+
 @dataclass(frozen=True)
 class Speed:
     """What a few trial steps took: seconds for one step, and for measuring the losses once."""
@@ -210,15 +257,17 @@ def _trial(
     import torch
 
     from slm_core.model.gpt import GPT, token_losses
+    from slm_core.train.accelerate import Pace, Passes
     from slm_core.train.optim import make_optimizer
 
     generator = torch.Generator().manual_seed(0)
     model = GPT(config, generator).to(device)
+    passes = Passes(model, Pace(bfloat16=pace_on(device, config).bfloat16), torch.device(device))
     optimizer = make_optimizer(model, config)
     idx = torch.randint(config.vocab_size, (batch, config.block_size), generator=generator).to(device)
 
     def train() -> None:
-        token_losses(model(idx), idx).mean().backward()
+        token_losses(passes(idx), idx).mean().backward()
         optimizer.step()
         optimizer.zero_grad()
 
@@ -303,6 +352,6 @@ class SpeedProbe:
 def _what_matters(config: ExperimentConfig) -> ExperimentConfig:
     """The config with everything that does not change the speed set to one value."""
     return replace(
-        config, max_iters=ExperimentConfig.max_iters, eval_interval=1, seed=0, learning_rate=1e-3, min_lr=0.0,
-        warmup_iters=0, weight_decay=0.0, grad_clip=1.0, beta1=0.9, beta2=0.9, corpus="stories",
+        config, max_iters=ExperimentConfig.max_iters, eval_interval=1, patience=0, seed=0, learning_rate=1e-3,
+        min_lr=0.0, warmup_iters=0, weight_decay=0.0, grad_clip=1.0, beta1=0.9, beta2=0.9, corpus="stories",
     )  # fmt: skip

@@ -52,10 +52,14 @@ def sweep_figure(
     data: list[dict[str, Any]] = []
     if law is not None:
         data += [_area(law, CURVE_COLORS[0]), _middle(law, "fitted law", CURVE_COLORS[0])]
-    data.append(_spread(found))
+    data.append(_spread(found, numbers))
     if guess is not None:
         data.append(_mark("your guess", *guess, "diamond-open"))
-    marked = {"type": "log", "dtick": 1} if wide else {"tickvals": list(found.x)}  # there are no 2.5 layers
+    marked: dict[str, Any] = {}
+    if numbers:
+        marked = (
+            {"type": "log", "dtick": 1} if wide else {"tickvals": list(found.x)}
+        )  # there are no 2.5 layers
     layout: dict[str, Any] = {
         "xaxis": {"title": {"text": along}, **marked},
         "yaxis": {"title": {"text": measure}, "rangemode": "tozero"},
@@ -140,12 +144,13 @@ def _domain(place: int, count: int, gap: float) -> list[float]:
     return [place * size * (1 + gap), place * size * (1 + gap) + size]
 
 
-def _spread(found: Band) -> dict[str, Any]:
+def _spread(found: Band, numbers: bool) -> dict[str, Any]:
+    where = "at %{x:,}" if numbers else "with %{x}"
     return {
         "name": "measured: mean of the seeds, lowest and highest",
         "x": list(found.x),
         "y": list(found.middle),
-        "mode": "lines+markers",
+        "mode": "lines+markers" if numbers else "markers",  # there is nothing between two words
         "line": {"color": VALIDATION_COLOR},
         "marker": {"size": 9},
         "cliponaxis": False,
@@ -156,7 +161,7 @@ def _spread(found: Band) -> dict[str, Any]:
             "arrayminus": [middle - low for low, middle in zip(found.low, found.middle, strict=True)],
             "thickness": 2,
         },
-        "hovertemplate": "%{y:.3f} at %{x:,}<extra></extra>",
+        "hovertemplate": f"%{{y:.3f}} {where}<extra></extra>",
     }
 
 

@@ -65,6 +65,7 @@ def test_all_problems_are_told_at_once():
     [
         ({"n_embd": 128, "n_head": 5}, ["n_head = 4", "n_embd = 130"]),
         ({"n_embd": 40, "n_head": 8}, ["even", "learned"]),
+        ({"architecture": "qwen3", "positions": "learned"}, ["qwen3", "learned", "rotary positions", "gpt2"]),
         ({"min_lr": 0.5}, ["min_lr", "learning_rate"]),
         ({"warmup_iters": 301}, ["warmup_iters", "max_iters"]),
         ({"dataset_size": 128}, ["dataset_size", "block_size"]),

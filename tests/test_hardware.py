@@ -35,6 +35,39 @@ def test_the_processor_is_always_there_and_comes_last():
     assert 1 <= physical_cores() <= os.cpu_count()
 
 
+LONG = SMALL.with_changes({"n_layer": 6, "max_iters": 200_000})
+
+
+@pytest.mark.parametrize(
+    ("device", "card", "tools", "config", "alone", "expected"),
+    [
+        ("cpu", (9, 0), True, LONG, True, (False, False)),
+        ("mps", (9, 0), True, LONG, True, (False, False)),
+        ("cuda:0", (7, 5), True, LONG, True, (False, True)),  # it would imitate bfloat16
+        ("cuda:0", (8, 0), True, LONG, True, (True, True)),
+        ("cuda:1", (9, 0), True, SMALL, True, (True, False)),  # over before it is compiled
+        ("cuda:0", (9, 0), False, LONG, True, (True, False)),
+        ("cuda:0", (9, 0), True, LONG, False, (True, False)),
+        ("cuda:0", (9, 0), True, LONG.with_changes({"dropout": 0.1}), True, (True, False)),
+    ],
+)
+def test_the_pace_follows_from_the_card_the_tools_and_the_length(
+    monkeypatch, device, card, tools, config, alone, expected
+):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: card)
+    monkeypatch.setattr(hardware, "find_spec", lambda name: object() if tools else None)
+    monkeypatch.setattr(hardware, "which", lambda name: "/bin/cc")
+    found = hardware.pace_on(device, config, alone)
+    assert (found.bfloat16, found.compiled) == expected
+
+
+def test_nothing_is_compiled_without_a_c_compiler(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(hardware, "find_spec", lambda name: object())
+    monkeypatch.setattr(hardware, "which", lambda name: None)
+    assert not hardware.pace_on("cuda:0", LONG).compiled
+
+
 def test_the_device_asked_for_is_taken_and_a_gpu_preset_takes_the_best(monkeypatch):
     found = (hardware.Device("cuda:0", "a"), hardware.Device("cuda:1", "b"), cpu())
     monkeypatch.setattr(hardware, "devices", lambda: found)

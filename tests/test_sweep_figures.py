@@ -22,8 +22,16 @@ def test_means_and_the_spread_of_seeds_are_the_numbers_given():
     assert figure["layout"]["xaxis"]["type"] == "log"
 
 
-@pytest.mark.parametrize("values", [[64, 96, 128], ["cpu", "cuda:0", "mps"], [0.0, 0.1, 0.4]])
-def test_values_close_together_or_without_numbers_have_a_plain_axis(values):
+def test_words_have_an_axis_of_their_own_without_a_line_between_them_and_no_number_is_made_of_them():
+    band = Band(x=["adamw", "muon"], low=[1, 1], middle=[1, 1], high=[1, 1])
+    figure = sweep_figure(band, along="optimizer", measure="loss", guess=("other", 2.0))
+    points = figure["data"][0]
+    assert points["mode"] == "markers" and "%{x}" in points["hovertemplate"]
+    assert figure["layout"]["xaxis"].keys() == {"title"}  # so that a word guessed is marked there, too
+
+
+@pytest.mark.parametrize("values", [[64, 96, 128], [0.0, 0.1, 0.4]])
+def test_values_close_together_have_a_plain_axis(values):
     band = Band(x=values, low=[1, 1, 1], middle=[1, 1, 1], high=[1, 1, 1])
     axis = sweep_figure(band, along="n_embd", measure="loss")["layout"]["xaxis"]
     assert "type" not in axis and axis["tickvals"] == values

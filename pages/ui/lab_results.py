@@ -43,7 +43,7 @@ def draw(experiment: Experiment) -> Findings:
     )
     live_chart(figure, key=f"sweep-{experiment.id}", height=430, alt=f"{found.measure} for each {vary}.")
     _law(found)
-    _table(found, vary)
+    _table(found, vary, with_gap=not experiment.sweep.base.patience)
     return found
 
 
@@ -68,7 +68,7 @@ def _law(found: Findings) -> None:
         )
 
 
-def _table(found: Findings, vary: str) -> None:
+def _table(found: Findings, vary: str, with_gap: bool) -> None:
     table = pd.DataFrame(
         {
             vary: [row.value for row in found.rows],
@@ -82,7 +82,11 @@ def _table(found: Findings, vary: str) -> None:
             "diverged": [row.diverged for row in found.rows],
         }
     )
+    if not with_gap:
+        table = table.drop(columns="gap at the end")
     with st.expander("As a table"):
+        if not with_gap:
+            st.caption("Runs may have ended at different steps, so gaps at the end are not compared.")
         st.dataframe(table, hide_index=True)
         csv = table.to_csv(index=False)
         st.download_button("Download as CSV", csv, "sweep.csv", "text/csv", on_click="ignore")

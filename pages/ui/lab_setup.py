@@ -14,6 +14,7 @@ _QUICK = "ULTRA_TINY"
 _BASES = {_QUICK: f"{_QUICK}, the quickest", "set": "as set on the Train page"}
 _FIRST = 5  # of the usual values, chosen to begin with
 _NOTHING = "nothing"
+_PATIENCE = 3  # evaluations in vain after which a run of a sweep ends
 
 
 def draw() -> None:
@@ -59,6 +60,8 @@ def draw() -> None:
             key=f"lab_guess_{vary}_{len(values)}",
             help="This value is trained last, and not before you have said what you expect.",
         )
+    with left:
+        base = base.with_changes({"patience": _patience(vary, base)})
     try:
         sweep = _sweep(vary, tuple(sorted(values)), seeds, base)
     except ConfigError as error:
@@ -94,6 +97,22 @@ def _values(vary: str, base: ExperimentConfig) -> list[Value]:
     return [value for value in standard_values(vary, base) if most is None or value <= most]
 
 
+def _patience(vary: str, base: ExperimentConfig) -> int:
+    """Ask whether runs may end early, where their best models answer the question."""
+    if not AXES[vary].by_best_model:
+        return 0
+    asked = st.toggle(
+        "Stop each run once its validation loss has stopped falling",
+        True,
+        key="lab_patience",
+        persist_state="session",
+        help=f"A run ends after {base.patience or _PATIENCE} measurements that were no better than the best. "
+        "That saves the steps in which it would only learn its own text by heart, and none where the loss "
+        "falls to the end. What is compared is each run's best model, which is kept either way.",
+    )
+    return (base.patience or _PATIENCE) if asked else 0
+
+
 def _sweep(vary: str, values: tuple[Value, ...], seeds: int, base: ExperimentConfig) -> Sweep:
     return Sweep(
         name=f"{AXES[vary].question}",
@@ -127,10 +146,10 @@ def _time(sweep: Sweep) -> None:
     found = cost(sweep, lambda cell: per_flop * budget(cell.config).training_flops)
     at_once = min(physical_cores(), runs)
     together = f", {at_once} at a time" if at_once > 1 else ""
+    about = "at most about" if sweep.base.patience else "about"
     st.caption(
-        f"{runs} runs{together}: about {words.duration(found.seconds)} here, and "
-        f"{words.compact(found.flops)} "
-        "multiplications and additions."
+        f"{runs} runs{together}: {about} {words.duration(found.seconds)} here, and "
+        f"{words.compact(found.flops)} multiplications and additions."
     )
 
 

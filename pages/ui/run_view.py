@@ -68,9 +68,11 @@ def _where_it_stands(run: Run, history: History, state: str, report: TextReport 
             else:
                 st.progress(min(1.0, step / steps), f"{word}Step {step:,} of {steps:,}{left}{doing}")
         case "finished":
-            st.progress(
-                1.0, f"Finished: {steps:,} steps in {words.duration(history.finished.elapsed_seconds)}."
-            )
+            ended = history.finished
+            done = "1 step" if ended.step == 1 else f"{ended.step:,} steps"
+            st.progress(1.0, f"Finished: {done} in {words.duration(ended.elapsed_seconds)}.")
+            if ended.step < steps:  # patience has ended it
+                st.caption(words.plain(ended.text))
         case "diverged" | "failed":
             st.error(words.plain(history.finished.text))
         case "stopped":

@@ -47,7 +47,7 @@ def budget(config: ExperimentConfig) -> Budget:
     parameters = embedding + matrices + scales
     flops_per_token = 6 * (parameters - positions) + 12 * layers * d * T
     flops_per_step = flops_per_token * config.tokens_per_step + (_orthogonalizing(config) if muon else 0)
-    # In a block, about 20 d; qwen3 keeps its norms' and its gate's as well. Then logits, softmax, gradient.
+    # About 20 d in a block of gpt2, 24 d in one of qwen3. Then logits, their softmax and gradient.
     per_token_activations = layers * (16 * d + (3 * h if modern else h)) + 3 * V
     passes = config.batch_size * T
     optimizer = 2 * parameters - (matrices if muon else 0)

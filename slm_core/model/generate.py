@@ -1,39 +1,41 @@
 """Writing text with a model: one token at a time, each drawn from what the model thinks comes next."""
 
 import codecs
-import math
 from collections.abc import Iterable, Iterator
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from slm_core.errors import CheckpointError
+from slm_core.model.decoder import Decoder
 from slm_core.model.gpt import GPT, Cache
 from slm_core.model.sampling import Sampling
 from slm_core.text.tokenizer import Tokenizer
 
 
 def generate(
-    model: GPT, prompt_ids: list[int], sampling: Sampling, stop_at: int | None = None
+    model: GPT, prompt_ids: list[int], sampling: Sampling, stop_at: int | None = None, *, quick: bool = True
 ) -> Iterator[int]:
     """New token ids after a prompt of at least one id, until `stop_at` is drawn (it is not given) or enough
     are.
 
     The model must be in evaluation mode. A text longer than block_size is read through a window: when it is
-    full, the older half is dropped and the rest is read anew. The same seed gives the same tokens. Raises
+    full, the older half is dropped and the rest is read anew. The same seed gives the same tokens. On the
+    CPU, single tokens go through a `Decoder`; quick=False leaves that out, to compare with. Raises
     CheckpointError if the model's weights are such that its numbers overflow.
     """
     assert prompt_ids and not model.training
     device = model.embedding.weight.device
-    generator = torch.Generator().manual_seed(sampling.seed)
+    decoder = Decoder(model) if quick and device.type == "cpu" else None
+    random = np.random.default_rng(sampling.seed)
     block_size = model.config.block_size
     window = prompt_ids[-(block_size - 1) :]
     fresh, cache = window, Cache(model.config, 1, device)
     for _ in range(sampling.max_new_tokens):
-        logits = _next_logits(model, fresh, cache)
-        if not logits.isfinite().all():
+        logits = _next_logits(model, decoder, fresh, cache)
+        if not np.isfinite(logits).all():
             raise CheckpointError("The model cannot write: its numbers grow too large. Take another one.")
-        token = draw(logits, sampling, generator)
+        token = draw(logits, sampling, random)
         if token == stop_at:
             return
         yield token
@@ -46,29 +48,31 @@ def generate(
 
 # Not a `with` block in `generate`: between two tokens, the caller would then run in inference mode too.
 @torch.inference_mode()
-def _next_logits(model: GPT, fresh: list[int], cache: Cache) -> Tensor:
+def _next_logits(model: GPT, decoder: Decoder | None, fresh: list[int], cache: Cache) -> np.ndarray:
+    if decoder is not None and len(fresh) == 1:
+        return decoder.next_logits(fresh[0], cache)
     idx = torch.tensor([fresh], device=model.embedding.weight.device)  # (1, T)
-    return model(idx, cache)[0, -1].float().cpu()  # (V,)
+    return model(idx, cache)[0, -1].float().cpu().numpy()  # (V,)
 
 
-@torch.inference_mode()
-def draw(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
-    """One token id drawn from logits (V,).
+@np.errstate(over="ignore")  # a logit so far below the largest is no chance at all
+def draw(logits: np.ndarray, sampling: Sampling, random: np.random.Generator) -> int:
+    """One token id drawn from logits (V,): that at which the summed chances pass a random number.
 
     temperature divides the logits; top_k keeps the k likeliest; top_p keeps the fewest likeliest tokens whose
     probabilities reach p together (Holtzman et al. 2020), at least one.
     """
     if sampling.temperature < 1e-6:  # 0, or so little that the division would overflow
         return int(logits.argmax())
-    logits = logits / sampling.temperature
-    if 0 < sampling.top_k < logits.numel():
-        logits = logits.where(logits >= logits.topk(sampling.top_k).values[-1], -math.inf)
-    probabilities = logits.softmax(dim=-1)
+    chances = np.exp((logits - logits.max()) / sampling.temperature)  # (V,), not yet divided by their sum
+    if 0 < sampling.top_k < len(logits):
+        chances[logits < np.partition(logits, -sampling.top_k)[-sampling.top_k]] = 0
     if sampling.top_p < 1:
-        ordered, order = probabilities.sort(descending=True)
-        ordered[ordered.cumsum(dim=-1) - ordered >= sampling.top_p] = 0  # those before it already reach p
-        probabilities = torch.zeros_like(probabilities).scatter_(0, order, ordered)
-    return int(torch.multinomial(probabilities, 1, generator=generator))
+        order = np.argsort(-chances)
+        before = np.cumsum(chances[order]) - chances[order]  # together, of all that are likelier
+        chances[order[before >= sampling.top_p * chances.sum()]] = 0
+    summed = np.cumsum(chances, dtype=np.float64)
+    return int(np.searchsorted(summed, random.random() * summed[-1], side="right"))
 
 
 def stream_text(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:

@@ -103,8 +103,8 @@ class Attention(nn.Module):
             part.view(B, T, self.n_head, C // self.n_head).transpose(1, 2)  # (B, nh, T, hs)
             for part in self.qkv(x).split(C, dim=-1)
         )
-        # Normalized, no query or key can grow so long that the softmax below sees one token only, and stops
-        # learning (Henry et al. 2020).
+        # Where they are normalized, no query or key can grow so long that the softmax below sees one token
+        # only, and stops learning (Henry et al. 2020).
         q, k = self.norm_q(q), self.norm_k(k)
         if angles is not None:
             q, k = rotate(q, angles), rotate(k, angles)

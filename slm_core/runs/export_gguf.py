@@ -1,13 +1,17 @@
 """A model as one GGUF file, which llama.cpp and the programs around it open.
 
-llama.cpp's architectures "gptneox" and "gpt2" compute what our model computes once their biases are zero, but
-for GELU: there it is the approximation by tanh, in 16 bits, so logits differ a little.
+llama.cpp's architecture "qwen3" is ours. Its "gptneox" and "gpt2" compute what our gpt2 computes, with rotary
+and with learned positions, once their biases are zero, but for GELU: there it is the approximation by tanh,
+in 16 bits, so logits differ a little.
 """
 
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from torch import Tensor
+
+from slm_core.model.gpt import GPT
 from slm_core.runs.checkpoint import Checkpoint
 from slm_core.runs.export_tokenizer import merges, token_texts
 from slm_core.runs.export_weights import renamed
@@ -30,6 +34,20 @@ _BLOCK = {
     "widen": "blk.{}.ffn_up",
     "narrow": "blk.{}.ffn_down",
 }
+_QWEN3_WHOLE = {"embedding": "token_embd", "norm": "output_norm"}  # without a head it takes the embedding
+_QWEN3_BLOCK = {
+    "norm_1": "blk.{}.attn_norm",
+    "attention.q": "blk.{}.attn_q",
+    "attention.k": "blk.{}.attn_k",
+    "attention.v": "blk.{}.attn_v",
+    "attention.norm_q": "blk.{}.attn_q_norm",
+    "attention.norm_k": "blk.{}.attn_k_norm",
+    "attention.out": "blk.{}.attn_output",
+    "norm_2": "blk.{}.ffn_norm",
+    "gate": "blk.{}.ffn_gate",
+    "widen": "blk.{}.ffn_up",
+    "narrow": "blk.{}.ffn_down",
+}
 _NEVER = ("þ", "ÿ")  # llama.cpp wants at least one merge; these two bytes, FE and FF, stand in no text
 _BLANK = "▁"  # how llama.cpp's "llama" tokenizer writes a blank
 
@@ -39,30 +57,41 @@ def gguf_file(checkpoint: Checkpoint) -> bytes:
     from gguf import GGUFWriter
 
     config, model = checkpoint.config, checkpoint.model
-    rotary = config.positions == "rotary"
+    modern, rotary = config.architecture == "qwen3", config.positions == "rotary"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.gguf"
-        writer = GGUFWriter(path, "gptneox" if rotary else "gpt2")
+        writer = GGUFWriter(path, "qwen3" if modern else "gptneox" if rotary else "gpt2")
         writer.add_name(checkpoint.name)
         writer.add_context_length(config.block_size)
         writer.add_embedding_length(config.n_embd)
-        writer.add_feed_forward_length(4 * config.n_embd)
+        writer.add_feed_forward_length(config.hidden_width)
         writer.add_block_count(config.n_layer)
         writer.add_head_count(config.n_head)
-        writer.add_layer_norm_eps(model.norm.eps)
         writer.add_file_type(0)  # all weights are float32
+        if modern:
+            writer.add_head_count_kv(config.n_head)
+            writer.add_layer_norm_rms_eps(model.norm.eps)
+        else:
+            writer.add_layer_norm_eps(model.norm.eps)
         if rotary:
-            writer.add_parallel_residual(False)
             writer.add_rope_dimension_count(config.n_embd // config.n_head)
             writer.add_rope_freq_base(10_000.0)
+        if rotary and not modern:
+            writer.add_parallel_residual(False)
         _add_tokenizer(writer, checkpoint.tokenizer)
-        for name, weight in renamed(model, _BLOCK, _WHOLE).items():
+        for name, weight in _weights(model).items():
             writer.add_tensor(name, weight.numpy())
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
         return path.read_bytes()
+
+
+def _weights(model: GPT) -> dict[str, Tensor]:
+    if model.config.architecture == "qwen3":
+        return renamed(model, _QWEN3_BLOCK, _QWEN3_WHOLE, biases=False)
+    return renamed(model, _BLOCK, _WHOLE)
 
 
 def _add_tokenizer(writer: "GGUFWriter", tokenizer: Tokenizer) -> None:

@@ -1,7 +1,8 @@
 """A model as a folder for Hugging Face's transformers, in one .zip.
 
-Two architectures of theirs compute what our model computes once their biases are zero: GPT-NeoX with rotary
-positions, GPT-2 with learned ones. The configuration is written by hand, so this needs no transformers.
+Their Qwen3 is ours. Two architectures of theirs compute what our gpt2 computes once their biases are zero:
+GPT-NeoX with rotary positions, GPT-2 with learned ones. The configuration is written by hand, so this needs
+no transformers.
 """
 
 import io
@@ -42,16 +43,34 @@ _GPT2_BLOCK = {
     "widen": "transformer.h.{}.mlp.c_fc",
     "narrow": "transformer.h.{}.mlp.c_proj",
 }
+_QWEN3_WHOLE = {"embedding": "model.embed_tokens", "norm": "model.norm"}
+_QWEN3_BLOCK = {
+    "norm_1": "model.layers.{}.input_layernorm",
+    "attention.q": "model.layers.{}.self_attn.q_proj",
+    "attention.k": "model.layers.{}.self_attn.k_proj",
+    "attention.v": "model.layers.{}.self_attn.v_proj",
+    "attention.norm_q": "model.layers.{}.self_attn.q_norm",
+    "attention.norm_k": "model.layers.{}.self_attn.k_norm",
+    "attention.out": "model.layers.{}.self_attn.o_proj",
+    "norm_2": "model.layers.{}.post_attention_layernorm",
+    "gate": "model.layers.{}.mlp.gate_proj",
+    "widen": "model.layers.{}.mlp.up_proj",
+    "narrow": "model.layers.{}.mlp.down_proj",
+}
 
 
 def huggingface_files(checkpoint: Checkpoint) -> dict[str, bytes]:
     """The files of the folder that `from_pretrained` opens, by name."""
     model, end = checkpoint.model, checkpoint.tokenizer.end_of_text
-    rotary = model.config.positions == "rotary"
-    weights = _neox_weights(model) if rotary else _gpt2_weights(model)
+    if model.config.architecture == "qwen3":
+        config, weights = _qwen3_config(model), renamed(model, _QWEN3_BLOCK, _QWEN3_WHOLE, biases=False)
+    elif model.config.positions == "rotary":
+        config, weights = _neox_config(model), _neox_weights(model)
+    else:
+        config, weights = _gpt2_config(model), _gpt2_weights(model)
     tensors = {name: weight.contiguous() for name, weight in weights.items()}
     return {
-        "config.json": _json(_neox_config(model) if rotary else _gpt2_config(model)),
+        "config.json": _json(config),
         "model.safetensors": safetensors.torch.save(tensors, {"format": "pt"}),
         "tokenizer.json": tokenizer_json(checkpoint.tokenizer).encode(),
         "tokenizer_config.json": _json(
@@ -92,6 +111,7 @@ def model_card(checkpoint: Checkpoint) -> str:
     facts = {
         "Parameters": f"{cost.parameters:,}, of them {cost.embedding_parameters:,} in the embedding",
         "Shape": f"{config.n_layer} layers, {config.n_head} heads, width {config.n_embd}",
+        "Architecture": f"{config.architecture}, trained by {config.optimizer}",
         "Context": f"{config.block_size} tokens, {config.positions} positions",
         "Tokenizer": f"{config.tokenizer}, {config.vocab_size:,} tokens",
         "Training text": f"{config.corpus}, {config.dataset_size:,} tokens asked for",
@@ -149,17 +169,40 @@ def _neox_config(model: GPT) -> dict[str, Any]:
         "architectures": ["GPTNeoXForCausalLM"],
         "model_type": "gpt_neox",
         "hidden_size": config.n_embd,
-        "intermediate_size": 4 * config.n_embd,
+        "intermediate_size": config.hidden_width,
         "num_hidden_layers": config.n_layer,
         "num_attention_heads": config.n_head,
         "max_position_embeddings": config.block_size,
         "hidden_act": "gelu",
         "use_parallel_residual": False,
         "attention_bias": True,
+        "layer_norm_eps": model.norm.eps,
         # The same twice: the first two for transformers 4, the third from 5 on.
         "rotary_pct": 1.0,
         "rotary_emb_base": 10_000,
         "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0, "partial_rotary_factor": 1.0},
+        **_common_config(model),
+    }
+
+
+def _qwen3_config(model: GPT) -> dict[str, Any]:
+    config = model.config
+    return {
+        "architectures": ["Qwen3ForCausalLM"],
+        "model_type": "qwen3",
+        "hidden_size": config.n_embd,
+        "intermediate_size": config.hidden_width,
+        "num_hidden_layers": config.n_layer,
+        "num_attention_heads": config.n_head,
+        "num_key_value_heads": config.n_head,
+        "head_dim": config.n_embd // config.n_head,
+        "max_position_embeddings": config.block_size,
+        "hidden_act": "silu",
+        "rms_norm_eps": model.norm.eps,
+        "attention_bias": False,
+        # The same twice: first for transformers 4, then from 5 on.
+        "rope_theta": 10_000.0,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0},
         **_common_config(model),
     }
 
@@ -170,7 +213,7 @@ def _gpt2_config(model: GPT) -> dict[str, Any]:
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
         "n_embd": config.n_embd,
-        "n_inner": 4 * config.n_embd,
+        "n_inner": config.hidden_width,
         "n_layer": config.n_layer,
         "n_head": config.n_head,
         "n_positions": config.block_size,
@@ -187,7 +230,6 @@ def _common_config(model: GPT) -> dict[str, Any]:
     end = model.config.vocab_size - 1
     return {
         "vocab_size": model.config.vocab_size,
-        "layer_norm_eps": model.norm.eps,
         "tie_word_embeddings": True,
         "bos_token_id": end,
         "eos_token_id": end,

@@ -49,9 +49,10 @@ def reads_otherwise(config: ExperimentConfig) -> dict[str, str]:
 def expected_bytes(config: ExperimentConfig) -> dict[str, int]:
     """About how large each of FORMATS will be: the weights, and what the tokenizer takes in each."""
     d, layers, vocabulary = config.n_embd, config.n_layer, config.vocab_size
-    weights = _BYTES * budget(config).parameters
-    biases = _BYTES * (layers * 11 * d + d)  # zeros: 1 + 3 + 1 + 1 + 4 + 1 a block, and the last norm's
-    head = _BYTES * vocabulary * d  # llama.cpp wants it beside the embedding
+    weights, biases, head = _BYTES * budget(config).parameters, 0, 0
+    if config.architecture == "gpt2":
+        biases = _BYTES * (layers * 11 * d + d)  # zeros: 1 + 3 + 1 + 1 + 4 + 1 a block, and the last norm's
+        head = _BYTES * vocabulary * d  # llama.cpp wants it beside the embedding
     return {
         "huggingface": weights + biases + 70 * vocabulary,
         "gguf": weights + biases + head + 45 * vocabulary,

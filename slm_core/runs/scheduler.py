@@ -60,6 +60,7 @@ class _Job:
     has_memory: bool = False  # it has made a step: what it needs shows in the memory of the process
     remaining_seconds: float | None = None  # of computing, alone
     tokens_per_second: float = 0.0
+    series: str = ""  # of runs that never overlap in time
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def ask(self, state: str, only_from: tuple[str, ...]) -> None:
@@ -109,8 +110,10 @@ class Scheduler:
         threads: int = 0,
         owner: str = "",
         tags: Sequence[str] = (),
+        series: str = "",
     ) -> str:
-        """Begin a new run and give its id. `text` is read when config.corpus is "own".
+        """Begin a new run and give its id. `text` is read when config.corpus is "own". Runs of one series
+        never overlap in time.
 
         threads: 0 takes what is fastest now if no other run is live, else one. A run keeps its number for
         good, as the last bits of every sum depend on it. Old runs are deleted for it as `make_room` says.
@@ -130,7 +133,7 @@ class Scheduler:
             self.make_room(owner, expected_bytes(config))
             about = {"name": name, "device": device, "threads": threads, "owner": owner, "tags": tags}
             run = create_run(self.root, config, **about, text=text)
-            self._enqueue(run)
+            self._enqueue(run, series)
         return run.id
 
     def make_room(self, owner: str, coming_bytes: int) -> None:
@@ -253,8 +256,8 @@ class Scheduler:
                 "Stop one of them, or wait until one has ended."
             )
 
-    def _enqueue(self, run: Run) -> None:
-        self._jobs[run.id] = _Job(run)
+    def _enqueue(self, run: Run, series: str = "") -> None:
+        self._jobs[run.id] = _Job(run, series=series)
         cost = budget(run.config)
         _tell("run_queued", run, parameters=cost.parameters, max_iters=run.config.max_iters)
         self._begin_next()
@@ -292,6 +295,8 @@ class Scheduler:
     def _begin_next(self) -> None:
         with self._lock:
             for job in self._queue():
+                if self._waits_for_its_series(job):
+                    continue
                 active = self._active()
                 if len(active) >= self._most_active or (active and not self._has_memory_for(job)):
                     return
@@ -303,6 +308,10 @@ class Scheduler:
                     del self._jobs[job.run.id]
                     self._ended.notify_all()
                     self._note_end(job, "failed", _NO_THREAD)
+
+    def _waits_for_its_series(self, job: _Job) -> bool:
+        begun = {each.series for each in self._jobs.values() if each.thread is not None}
+        return bool(job.series) and job.series in begun
 
     def _has_memory_for(self, job: _Job) -> bool:
         """Whether one more run fits: beside what the process has now, and what begun runs will still take."""

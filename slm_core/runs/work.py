@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from slm_core.errors import CheckpointError, CorpusError
-from slm_core.hardware import choose_device
+from slm_core.hardware import choose_device, pace_on
 from slm_core.model.gpt import GPT
 from slm_core.runs.checkpoint import read_tensors, save_checkpoint, write_tensors
 from slm_core.runs.history import History
@@ -22,6 +22,7 @@ from slm_core.runs.store import CHECKPOINTS, RESUME, Run
 from slm_core.text.bins import has_dataset, read_dataset, write_dataset
 from slm_core.text.corpus import Dataset, preparing
 from slm_core.text.report import text_report
+from slm_core.text.shared import is_shared, shared_dataset, shared_report
 from slm_core.train.events import EvalDone, Event, RunFinished, Working
 from slm_core.train.parallel import ALONE, Team
 from slm_core.train.trainer import Progress, Trainer
@@ -40,10 +41,11 @@ def train_run(run: Run, team: Team = ALONE) -> Iterator[Event]:
     """
     yield Working(step=0, doing="reading the text", share=0.0)
     run.sweep()
+    shared = is_shared(run.config) and not has_dataset(run.folder)  # a kept text may be of another version
     dataset = yield from _dataset(run)
     device = choose_device(run.device, "cpu")  # refuses one that is not here: the run may come from elsewhere
     team.told()  # that the text is prepared
-    trainer = Trainer(run.config, dataset, device, team)
+    trainer = Trainer(run.config, dataset, device, team, pace_on(device, run.config, team.alone))
     data_sha256 = dataset.sha256()
     _go_on(run, trainer, data_sha256)
     team.told()  # that everybody stands where the run was saved: from now on that file changes
@@ -57,7 +59,8 @@ def train_run(run: Run, team: Team = ALONE) -> Iterator[Event]:
             if isinstance(event, EvalDone):
                 saver.measured(event)
                 if not run.has_report:  # not before the first measurement: the chart should begin at once
-                    run.write_report(text_report(dataset, trainer.config))
+                    report = shared_report(run.config) if shared else text_report(dataset, run.config)
+                    run.write_report(report)
             if isinstance(event, RunFinished):  # there is nothing to go on with
                 with suppress(OSError):  # what is left of it only takes room
                     (run.folder / RESUME).unlink(missing_ok=True)
@@ -75,7 +78,8 @@ def follow_run(run: Run, team: Team) -> None:
     """Train a run together with a leader that does `train_run`, and write nothing. Raises SlmError."""
     team.told()
     dataset = read_dataset(run.folder, run.config)
-    trainer = Trainer(run.config, dataset, team.device(run.device), team)
+    device = team.device(run.device)
+    trainer = Trainer(run.config, dataset, device, team, pace_on(device, run.config, team.alone))
     _go_on(run, trainer, dataset.sha256())
     team.told()
     for _ in trainer.events():
@@ -93,7 +97,7 @@ def _dataset(run: Run) -> Generator[Event, None, Dataset]:
         text_file.unlink(missing_ok=True)  # a crash may have come before
         return dataset
     text = text_file.read_text(encoding="utf-8", errors="replace") if text_file.exists() else None
-    for prepared in preparing(run.config, text):
+    for prepared in (shared_dataset(run.config),) if is_shared(run.config) else preparing(run.config, text):
         if isinstance(prepared, Dataset):
             dataset = prepared
         else:

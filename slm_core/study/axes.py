@@ -34,6 +34,11 @@ class Axis:
     follows: tuple[str, ...] = ()
     note: str = ""
 
+    @property
+    def by_best_model(self) -> bool:
+        """Whether each run's best model answers the question, so that it need not go on after that."""
+        return self.compared_by in ("best_validation_loss", "bits_per_byte")
+
 
 AXES: dict[str, Axis] = {
     "dataset_size": Axis(
@@ -64,6 +69,12 @@ AXES: dict[str, Axis] = {
         note="A token is more text where there are more kinds, so bits per byte are compared, not losses per "
         "token. As many tokens are more text, too, and a window of as many tokens looks further back.",
     ),
+    "architecture": Axis(
+        question="Does a newer architecture learn faster?",
+        values=("gpt2", "qwen3"),
+        note="Both have about as many parameters, and rotary positions, which qwen3 needs. A step of qwen3 "
+        "takes longer.",
+    ),
     "dropout": Axis(
         question="Does switching off a part of the model keep it from learning by heart?",
         values=(0.0, 0.1, 0.2, 0.4),
@@ -78,8 +89,20 @@ AXES: dict[str, Axis] = {
         follows=("min_lr",),
         note="min_lr stays the same share of learning_rate.",
     ),
+    "optimizer": Axis(
+        question="Does Muon learn faster than AdamW?",
+        values=("adamw", "muon"),
+        note="The learning rate suits both, as Muon's updates are made about as large as AdamW's. A step of "
+        "Muon takes longer.",
+    ),
     "batch_size": Axis(question="Is it better to read more text for each update?", values=(2, 4, 8, 16, 32)),
-    "device": Axis(question="How much faster is another device?", values=(), compared_by="seconds"),
+    "device": Axis(
+        question="How much faster is another device?",
+        values=(),
+        compared_by="seconds",
+        note="Runs follow one another, as each would slow the other; a processor computes with one core. "
+        "Graphics cards that can train in bfloat16 do, so losses differ a little.",
+    ),
 }
 
 
@@ -98,6 +121,8 @@ def changes(
             return {"dataset_size": round(base.tokens_per_step * base.max_iters / value)}
         case "learning_rate":
             return {"learning_rate": value, "min_lr": base.min_lr / base.learning_rate * value}
+        case "architecture":
+            return {"architecture": value, "positions": "rotary"}
         case "n_embd":
             return {"n_embd": value, "n_head": _heads_for(values, base)}
         case "batch_size" if hold == "tokens":

@@ -45,7 +45,8 @@ class Standing:
 
     best: the lowest validation loss, by unit; None before the first measurement, as are error, its standard
     error in nats per token, and gap, the last validation loss minus the last training loss in nats per token.
-    seconds: spent computing. validation_tokens: 0 before the run has begun.
+    seconds: spent computing. validation_tokens: 0 before the run has begun. ended_early: with steps left, as
+    its patience had run out.
     """
 
     config: ExperimentConfig
@@ -55,6 +56,7 @@ class Standing:
     best: Mapping[str, float] | None
     error: float | None
     gap: float | None
+    ended_early: bool = False
 
 
 def track(config: ExperimentConfig, history: History) -> Track:
@@ -97,16 +99,17 @@ def _seconds(history: History, steps: Sequence[int]) -> list[float]:
 
 def standing(config: ExperimentConfig, history: History) -> Standing:
     """What a run with this config has come to."""
-    best, step = history.best, history.last_step
+    best, step, ended = history.best, history.last_step, history.finished
     last = history.evaluations[max(history.evaluations)] if best is not None else None
     return Standing(
         config=config,
         steps=step.step if step else 0,
-        seconds=max(each.elapsed_seconds for each in (step, history.finished) if each) if step else 0.0,
+        seconds=max(each.elapsed_seconds for each in (step, ended) if each) if step else 0.0,
         validation_tokens=history.started.validation_tokens if history.started else 0,
         best={NATS: best.validation_loss, BITS: best.validation_bits_per_byte} if best else None,
         error=best.validation_standard_error if best else None,
         gap=last.validation_loss - last.train_loss if last else None,
+        ended_early=ended is not None and ended.reason == "finished" and ended.step < config.max_iters,
     )
 
 
@@ -279,9 +282,13 @@ def warnings(standings: Sequence[Standing]) -> list[str]:
 def doubts(standings: Sequence[Standing]) -> list[str]:
     """What may still change a comparison, or may be chance: a sentence for each reason."""
     found = []
-    if short := sum(each.steps < each.config.max_iters for each in standings):
-        have = "has" if short == 1 else "have"
-        found.append(f"{short} of {len(standings)} {have} not done all steps.")
+    for short, why in (
+        (sum(each.steps < each.config.max_iters and not each.ended_early for each in standings), "."),
+        (sum(each.ended_early for each in standings), ": the validation loss had stopped falling."),
+    ):
+        if short:
+            have = "has" if short == 1 else "have"
+            found.append(f"{short} of {len(standings)} {have} not done all steps{why}")
     measured = [each for each in standings if each.best is not None]
     if len(measured) > 1 and (doubt := _doubt(measured, changed(measured))):
         found.append(doubt)

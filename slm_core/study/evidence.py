@@ -54,6 +54,12 @@ class Evidence:
     extractions: Sequence[ExtractionDone] | None = None
     ended: str | None = None
 
+    @property
+    def ended_early(self) -> bool:
+        """Whether its patience ended the run, as the validation loss had stopped falling."""
+        steps = self.evaluations[-1].step
+        return self.ended == "finished" and self.config.patience > 0 and steps < self.config.max_iters
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:

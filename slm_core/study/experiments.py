@@ -17,7 +17,7 @@ from slm_core.errors import ConfigError, RunError
 from slm_core.runs.history import History
 from slm_core.runs.scheduler import Scheduler
 from slm_core.runs.store import Run, open_run, write_atomically
-from slm_core.study.axes import Value
+from slm_core.study.axes import AXES, Value
 from slm_core.study.outcomes import Outcome, outcome
 from slm_core.study.sweep import Cell, Prediction, Sweep, next_to_train
 
@@ -123,9 +123,11 @@ def list_experiments(root: Path) -> list[Experiment]:
 def go_on(experiment: Experiment, scheduler: Scheduler) -> Experiment:
     """Start all runs that may be trained now and were not started yet; gives the sweep as it then is.
 
-    Each run computes with one thread, so that its numbers do not depend on what else runs. Raises RunError if
-    a run cannot be started; those before it go on.
+    Each run computes with one thread, so that its numbers do not depend on what else runs. Where it is
+    seconds that are compared, they follow one another, as each would slow the other. Raises RunError if a run
+    cannot be started; those before it go on.
     """
+    timed = AXES[experiment.sweep.vary].compared_by == "seconds"
     text_file = _text_file(experiment)
     text = text_file.read_text(encoding="utf-8") if text_file.exists() else None
     waiting = next_to_train(
@@ -140,6 +142,7 @@ def go_on(experiment: Experiment, scheduler: Scheduler) -> Experiment:
             threads=1,
             owner=experiment.owner,
             tags=[experiment.tag],
+            series=experiment.id if timed else "",
         )
         experiment = replace(experiment, runs={**experiment.runs, (cell.value, cell.seed): run_id})
         _keep(experiment)  # after each: a run that nobody knows would be lost

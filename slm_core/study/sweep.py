@@ -72,6 +72,12 @@ class Sweep:
             found.append("All runs read equally many tokens: max_iters follows, and what counts steps.")
         elif self.vary == "batch_size":
             found.append("All runs take equally many steps, so larger batches read more tokens.")
+        if self.base.patience:
+            found.append(
+                f"A run ends once {self.base.patience} measurements of its validation loss were no better "
+                "than the best. The best models are compared; gaps at the end are not, as runs end at "
+                "different steps."
+            )
         heads = self.cells()[0].config.n_head
         if heads != self.base.n_head:
             found.append(f"n_head is {heads} instead of {self.base.n_head}, so that it divides every width.")
@@ -132,6 +138,11 @@ class Sweep:
             found.append(
                 "The corpus repeated leaks: its losses measure memory. Choose tales, stories or own."
             )
+        if self.base.patience and not AXES[self.vary].by_best_model:
+            found.append(
+                f"patience is {self.base.patience}, but runs that end early take fewer "
+                f"{AXES[self.vary].compared_by}, which is what {self.vary} is judged by. Set patience to 0."
+            )
         if self.vary == "vocab_size" and self.base.tokenizer != "bpe":
             found.append(f"vocab_size has no effect on the tokenizer {self.base.tokenizer}. Choose bpe.")
         wrong = [axes.problem_of(self.vary, value) for value in self.values]
@@ -158,7 +169,8 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a sweep takes if its runs follow one another: seconds, and multiplications and additions."""
+    """What a sweep takes at most if its runs follow one another, none ending early: seconds, and
+    multiplications and additions."""
 
     seconds: float
     flops: int

@@ -86,7 +86,7 @@ def _is_mark(character: str) -> bool:
 
 
 def card_of(run: Run, history: History, nickname: str) -> Card:
-    """The card of a run that has done all its steps. Raises CardError for others, and for a bad nickname."""
+    """The card of a run that has come to its end. Raises CardError for others, and for a bad nickname."""
     nickname = checked_nickname(nickname)
     best = history.best
     if run.imported:

@@ -10,7 +10,7 @@ anywhere.
 
 import json
 import sys
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from slm_core.errors import RunError
@@ -110,8 +110,9 @@ class Working:
 
 @dataclass(frozen=True, kw_only=True)
 class RunFinished:
-    """The run is over. `reason`: finished (all steps done), stopped (by a person), diverged (loss no longer
-    finite), failed (`text` says why)."""
+    """The run is over. `reason`: finished (all steps done, or the validation loss no longer fell and patience
+    ended it early: `step` says after how many), stopped (by a person), diverged (loss no longer finite),
+    failed (`text` says why)."""
 
     step: int
     reason: str
@@ -131,7 +132,7 @@ _LARGEST = {int: 2**53, float: sys.float_info.max}  # what every reader of JSON 
 def to_json(event: Event) -> str:
     """One line of JSON, without a line break. Non-finite numbers are refused by the events' makers, not
     written."""
-    return json.dumps({"event": type(event).__name__, **asdict(event)}, ensure_ascii=False, allow_nan=False)
+    return json.dumps({"event": type(event).__name__, **vars(event)}, ensure_ascii=False, allow_nan=False)
 
 
 def from_json(line: str) -> Event:

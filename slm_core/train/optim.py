@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from slm_core.config import ExperimentConfig
 
 _MOMENTUM = 0.95  # Muon's memory; both papers' number
+_MUON_SIZE = 0.5  # of an update by Muon, where one by AdamW has from 1 at first to 0.2 later
 
 
 def learning_rate_at(config: ExperimentConfig, step: int) -> float:
@@ -96,10 +97,11 @@ class Muon(AdamW):
     directions equally strong (`orthogonalized`), so that what is rare in a text is learned, too:
 
         m = 0.95 m + g
-        w = w - lr * weight_decay * w - lr * 0.2 * sqrt(max(rows, columns)) * orthogonalized(g + 0.95 m)
+        w = w - lr * weight_decay * w - lr * 0.5 * sqrt(max(rows, columns)) * orthogonalized(g + 0.95 m)
 
-    g + 0.95 m looks one step ahead (Nesterov). The factor makes updates about as large as AdamW's, whose
-    learning rate then suits both (Liu et al. 2025, equation 4).
+    g + 0.95 m looks one step ahead (Nesterov). The factor before it makes updates about as large as AdamW's
+    whatever the shape, so that one learning rate suits both (Liu et al. 2025, equation 4). They have 0.2 in
+    place of 0.5, AdamW's size late in a long run; the short runs here learn faster with more.
 
     param_groups  as in AdamW, with parts: of how many matrices, one below the other, each weight is made;
                   0 leaves it to AdamW. Query, key and value are 3, and orthogonalized apart
@@ -125,7 +127,7 @@ class Muon(AdamW):
             momentum.mul_(_MOMENTUM).add_(weight.grad)
             ahead = weight.grad.add(momentum, alpha=_MOMENTUM)
             ahead = ahead.unflatten(0, (group["parts"], -1))  # (parts, rows, columns)
-            size = 0.2 * math.sqrt(max(ahead.shape[1:]))
+            size = _MUON_SIZE * math.sqrt(max(ahead.shape[1:]))
             weight.mul_(1 - group["lr"] * group["weight_decay"])
             weight.sub_(orthogonalized(ahead).flatten(0, 1), alpha=group["lr"] * size)
 

@@ -25,6 +25,7 @@ from slm_core.model.probe import extraction_rate, passage_length, passages_of
 from slm_core.model.sampling import Sampling
 from slm_core.text.corpus import Dataset
 from slm_core.text.spans import span_length
+from slm_core.train.accelerate import PLAIN, Pace, Passes
 from slm_core.train.evaluate import (
     Measured,
     Windows,
@@ -62,6 +63,7 @@ class Progress:
     samples: int = 0  # samples drawn since the last update
     best_step: int = 0
     best_validation_loss: float = math.inf
+    in_vain: int = 0  # evaluations since then, none of them better
     elapsed_seconds: float = 0.0  # spent computing, pauses left out
     step_seconds: float = 0.0  # a running mean, for the time left
     evaluation_seconds: float = 0.0  # likewise
@@ -73,7 +75,12 @@ class Trainer:
     events."""
 
     def __init__(
-        self, config: ExperimentConfig, dataset: Dataset, device: str = "cpu", team: Team = ALONE
+        self,
+        config: ExperimentConfig,
+        dataset: Dataset,
+        device: str = "cpu",
+        team: Team = ALONE,
+        pace: Pace = PLAIN,
     ) -> None:
         """`config.vocab_size` is replaced by the size of the dataset's tokenizer. In a team, each process has
         a trainer; all must be asked for events, and only the leader's measures. Raises CorpusError if the
@@ -92,6 +99,7 @@ class Trainer:
         self.model = GPT(self.config, torch.Generator().manual_seed(self._seed(_WEIGHTS, 0))).to(self.device)
         self.model.train()
         self._averaging_model = team.averaging(self.model)  # the same weights; called only to train
+        self._passes = Passes(self._averaging_model, pace, self.device)
         self.optimizer = make_optimizer(self.model, self.config)
         self.progress = Progress()
         self._sequences = config.batch_size * config.gradient_accumulation_steps  # of one step, in all
@@ -115,11 +123,15 @@ class Trainer:
         )
         if progress.evaluated < 0:
             yield from (Notice(step=0, text=text) for text in self.dataset.notices)
+        yield from self._passes.begin((config.batch_size, config.block_size), progress.step)
         while True:
             if progress.step % config.eval_interval == 0 or progress.step == config.max_iters:
                 finite = (yield from self._take_stock()) if self.team.leads else True
                 if self.team.mean(finite) < 1:  # the others learn of it here
                     yield self._diverged()
+                    return
+                if self.team.mean(self._out_of_patience()) > 0:  # and of this
+                    yield self._ended_early()
                     return
             if progress.step == config.max_iters:
                 yield self._finished("finished", f"All {config.max_iters:,} steps are done.")
@@ -177,7 +189,7 @@ class Trainer:
         share = len(starts) * self.team.size / self._sequences
         places = torch.from_numpy(starts)[:, None] + torch.arange(self.config.block_size + 1)  # (B, T + 1)
         text = self._ids[places.to(self.device)]  # (B, T + 1)
-        logits = self._averaging_model(text[:, :-1])  # (B, T, V)
+        logits = self._passes(text[:, :-1])  # (B, T, V)
         loss = token_losses(logits, text[:, 1:]).mean() * share
         loss.backward()
         return loss.item()
@@ -208,6 +220,7 @@ class Trainer:
         is_best = validation.loss < progress.best_validation_loss
         if is_best:
             progress.best_step, progress.best_validation_loss = progress.step, validation.loss
+        progress.in_vain = 0 if is_best else progress.in_vain + 1
         yield EvalDone(
             step=progress.step,
             train_loss=train.loss,
@@ -295,6 +308,20 @@ class Trainer:
         steps = config.max_iters - progress.step
         return steps * progress.step_seconds + evaluations * (
             progress.evaluation_seconds + progress.extraction_seconds
+        )
+
+    def _out_of_patience(self) -> bool:
+        """Whether the last evaluations were all in vain, and steps are left that need not be done."""
+        config, progress = self.config, self.progress
+        return 0 < config.patience <= progress.in_vain and progress.step < config.max_iters
+
+    def _ended_early(self) -> RunFinished:
+        progress, times = self.progress, self.config.patience
+        return self._finished(
+            "finished",
+            f"Ended early, after step {progress.step:,} of {self.config.max_iters:,}: the validation loss "
+            f"was measured {times} time{'s' if times > 1 else ''} without falling below its best, that of "
+            f"step {progress.best_step:,}.",
         )
 
     def _diverged(self) -> RunFinished:

@@ -7,6 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from slm_core.config import ExperimentConfig, load_presets
 from slm_core.model.budget import budget
 from slm_core.model.gpt import GPT, token_losses
+from slm_core.train.optim import make_optimizer
 
 PRESETS = load_presets()
 PROMISED = {
@@ -20,10 +21,21 @@ def test_presets_are_as_large_as_promised(name):
     assert budget(PRESETS[name].config).parameters == pytest.approx(PROMISED[name], rel=0.15)
 
 
-@pytest.mark.parametrize("positions", ["rotary", "learned"])
+KINDS = pytest.mark.parametrize(
+    "kind",
+    [
+        {"architecture": "gpt2", "positions": "rotary"},
+        {"architecture": "gpt2", "positions": "learned"},
+        {"architecture": "qwen3", "positions": "rotary"},
+    ],
+    ids=lambda kind: "-".join(kind.values()),
+)
+
+
+@KINDS
 @pytest.mark.parametrize("name", PROMISED)
-def test_parameters_are_those_of_the_model(name, positions):
-    config = PRESETS[name].config.with_changes({"positions": positions})
+def test_parameters_are_those_of_the_model(name, kind):
+    config = PRESETS[name].config.with_changes(kind)
     model = GPT(config)  # shapes only
     cost = budget(config)
     assert cost.parameters == sum(weight.numel() for weight in model.parameters())
@@ -32,16 +44,28 @@ def test_parameters_are_those_of_the_model(name, positions):
     assert cost.checkpoint_bytes == 4 * cost.parameters
 
 
-@pytest.mark.parametrize("positions", ["rotary", "learned"])
-def test_arithmetic_is_what_torch_counts_in_a_training_step(positions):
-    config = ExperimentConfig(n_layer=3, n_embd=64, batch_size=2, positions=positions)
+@pytest.mark.parametrize("width", [8, 24, 40, 104, 128, 320, 640, 1_024])
+def test_both_architectures_have_about_as_many_weights(width):
+    gpt2 = budget(ExperimentConfig(n_embd=width))
+    qwen3 = budget(ExperimentConfig(n_embd=width, architecture="qwen3"))
+    most = 0.1 if width < 100 else 0.01
+    assert qwen3.block_parameters == pytest.approx(gpt2.block_parameters, rel=most)
+    assert qwen3.embedding_parameters == gpt2.embedding_parameters
+
+
+@KINDS
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_arithmetic_is_what_torch_counts_in_a_training_step(kind, optimizer):
+    config = ExperimentConfig(n_layer=3, n_embd=64, batch_size=2, optimizer=optimizer, **kind)
     model = GPT(config, torch.Generator().manual_seed(0))
+    updates = make_optimizer(model, config)
     idx = torch.zeros((config.batch_size, config.block_size), dtype=torch.long)
     with (
         FlopCounterMode(display=False) as counted,
         torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH),
     ):
         token_losses(model(idx), idx).mean().backward()
+        updates.step()
     assert budget(config).flops_per_step == pytest.approx(counted.get_total_flops(), rel=0.02)
 
 
@@ -53,6 +77,24 @@ def test_a_run_costs_its_steps():
         cost.flops_per_step
         == 3 * budget(config.with_changes({"gradient_accumulation_steps": 1})).flops_per_step
     )
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "qwen3"])
+def test_muon_keeps_one_number_where_adamw_keeps_two(architecture):
+    config = ExperimentConfig(architecture=architecture)
+    saved, kept = [], {}
+    for optimizer in ("adamw", "muon"):
+        config = config.with_changes({"optimizer": optimizer})
+        model = GPT(config, torch.Generator().manual_seed(0))
+        updates = make_optimizer(model, config)
+        for weight in model.parameters():
+            weight.grad = torch.ones_like(weight)
+        updates.step()
+        states = [tensor for state in updates.state.values() for tensor in state.values()]
+        kept[optimizer] = sum(tensor.numel() for tensor in states if tensor.dim())
+        saved.append(budget(config).training_memory_bytes)
+    assert kept["adamw"] == 2 * budget(config).parameters
+    assert saved[0] - saved[1] == 4 * (kept["adamw"] - kept["muon"]) > 0
 
 
 def test_memory_is_at_least_weights_gradients_and_moments():

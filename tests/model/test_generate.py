@@ -10,7 +10,7 @@ from slm_core.model.gpt import GPT
 from slm_core.model.sampling import Sampling
 from slm_core.text.tokenizer import train_bpe
 
-LOGITS = torch.tensor([2.0, 1.0, 0.5, 0.0, -1.0, -3.0])
+LOGITS = np.array([2.0, 1.0, 0.5, 0.0, -1.0, -3.0], dtype=np.float32)
 DRAWS = 3_000
 
 
@@ -43,10 +43,10 @@ P = softmax(LOGITS)
     ids=str,
 )
 def test_tokens_come_as_often_as_they_should(how, expected):
-    generator = torch.Generator().manual_seed(0)
-    order = torch.randperm(6, generator=generator)  # the likeliest need not come first
-    drawn = [draw(LOGITS[order], Sampling(**how), generator) for _ in range(DRAWS)]
-    counts = np.bincount(order[torch.tensor(drawn)].numpy(), minlength=6)
+    random = np.random.default_rng(0)
+    order = random.permutation(6)  # the likeliest need not come first
+    drawn = [draw(LOGITS[order], Sampling(**how), random) for _ in range(DRAWS)]
+    counts = np.bincount(order[drawn], minlength=6)
     assert not counts[expected == 0].any(), "a token was drawn that had been cut off"
     due = DRAWS * expected[expected > 0]
     chi_square = ((counts[expected > 0] - due) ** 2 / due).sum()
@@ -55,8 +55,44 @@ def test_tokens_come_as_often_as_they_should(how, expected):
 
 @pytest.mark.parametrize("temperature", [0.0, 1e-320, 1e-30])
 def test_without_temperature_the_likeliest_token_is_taken(temperature):
-    generator = torch.Generator().manual_seed(0)
-    assert {draw(LOGITS.flip(0), Sampling(temperature=temperature), generator) for _ in range(20)} == {5}
+    random = np.random.default_rng(0)
+    assert {draw(LOGITS[::-1], Sampling(temperature=temperature), random) for _ in range(20)} == {5}
+
+
+class Given(np.random.Generator):
+    """Gives one number again and again where a random one is asked for."""
+
+    def __init__(self, number: float) -> None:
+        super().__init__(np.random.PCG64())
+        self.number = number
+
+    def random(self) -> float:
+        return self.number
+
+
+@pytest.mark.parametrize("place", range(6))
+def test_the_token_is_that_whose_stretch_holds_the_random_number(place):
+    """All probabilities side by side fill the line from 0 to 1."""
+    ends = np.cumsum(P)
+    for number in (ends[place] - P[place] + 1e-6, ends[place] - 1e-6):
+        assert draw(LOGITS, Sampling(temperature=1.0), Given(number)) == place
+
+
+@pytest.mark.parametrize("number", [0.0, np.nextafter(1.0, 0.0)])
+@pytest.mark.parametrize("how", [{"top_k": 2}, {"top_p": 0.5}, {"temperature": 1e-5}, {}], ids=str)
+def test_at_both_ends_of_the_line_no_token_without_a_chance_is_drawn(number, how):
+    logits = np.array([-200, 3, 1, 2.5, -3e38], dtype=np.float32)
+    assert draw(logits, Sampling(**how), Given(number)) in (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    "logits", [[0.0] * 5, [3e38] * 5, [3e38, -3e38, 0, 0, 0], [-3e38] * 5], ids=["even", "huge", "far", "low"]
+)
+@pytest.mark.parametrize("how", [{}, {"top_k": 1}, {"top_p": 0.01}, {"temperature": 1e-5}], ids=str)
+def test_any_finite_logits_give_a_token(logits, how):
+    logits = np.array(logits, dtype=np.float32)
+    token = draw(logits, Sampling(**how), np.random.default_rng(0))
+    assert logits[token] == logits.max()
 
 
 @pytest.fixture(scope="module", params=["rotary", "learned"])

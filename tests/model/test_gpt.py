@@ -11,12 +11,17 @@ from hypothesis import strategies as st
 from slm_core.config import ExperimentConfig
 from slm_core.model.gpt import GPT, IGNORED, Cache, Dropout, rotary_angles, rotate, token_losses
 
-POSITIONS = pytest.mark.parametrize("positions", ["rotary", "learned"])
+KINDS = {
+    "gpt2, rotary": {"architecture": "gpt2", "positions": "rotary"},
+    "gpt2, learned": {"architecture": "gpt2", "positions": "learned"},
+    "qwen3": {"architecture": "qwen3", "positions": "rotary"},
+}
+EACH_KIND = pytest.mark.parametrize("kind", KINDS)
 
 
-def config_of(positions: str = "rotary", **changes: object) -> ExperimentConfig:
+def config_of(kind: str = "gpt2, rotary", **changes: object) -> ExperimentConfig:
     settings = {"vocab_size": 300, "n_layer": 3, "n_head": 4, "n_embd": 32, "block_size": 32, **changes}
-    return ExperimentConfig(positions=positions, dataset_size=1_000, **settings)
+    return ExperimentConfig(dataset_size=1_000, **KINDS[kind], **settings)
 
 
 def model_of(config: ExperimentConfig, seed: int = 0, spread: float = 1.0) -> GPT:
@@ -34,12 +39,14 @@ def random_ids(config: ExperimentConfig, length: int, batch: int = 2, seed: int 
 
 def written_out(model: GPT, ids: np.ndarray) -> np.ndarray:
     """Logits (T, V) for ids (T,), in float64 with loops: softmax attention head by head, rotary positions as
-    complex numbers, GELU from the error function."""
+    complex numbers, GELU from the error function, SiLU as x / (1 + exp(-x))."""
     weights = {name: weight.double().numpy() for name, weight in model.named_parameters()}
     config, T = model.config, len(ids)
     hs = config.n_embd // config.n_head
 
     def norm(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        if config.architecture == "qwen3":
+            return x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6) * scale
         return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5) * scale
 
     def turned(x: np.ndarray) -> np.ndarray:
@@ -60,30 +67,39 @@ def written_out(model: GPT, ids: np.ndarray) -> np.ndarray:
         said = np.zeros_like(x)
         for head in range(config.n_head):
             part = slice(head * hs, (head + 1) * hs)
-            queries, keys = turned(q[:, part]), turned(k[:, part])
+            queries, keys = q[:, part], k[:, part]
+            if config.architecture == "qwen3":
+                queries = norm(queries, own["attention.norm_q.weight"])
+                keys = norm(keys, own["attention.norm_k.weight"])
+            queries, keys = turned(queries), turned(keys)
             for t in range(T):
                 scores = np.exp(keys[: t + 1] @ queries[t] / math.sqrt(hs))
                 said[t, part] = scores / scores.sum() @ v[: t + 1, part]
         x = x + said @ own["attention.out.weight"].T
-        wide = norm(x, own["norm_2.weight"]) @ own["widen.weight"].T
-        wide = wide * 0.5 * (1 + np.vectorize(math.erf)(wide / math.sqrt(2)))
+        read = norm(x, own["norm_2.weight"])
+        wide = read @ own["widen.weight"].T
+        if config.architecture == "qwen3":
+            gate = read @ own["gate.weight"].T
+            wide = wide * gate / (1 + np.exp(-gate))
+        else:
+            wide = wide * 0.5 * (1 + np.vectorize(math.erf)(wide / math.sqrt(2)))
         x = x + wide @ own["narrow.weight"].T
     return norm(x, weights["norm.weight"]) @ weights["embedding.weight"].T
 
 
-@POSITIONS
-def test_the_model_is_the_one_written_out_by_hand(positions):
-    model = model_of(config_of(positions), spread=8)
+@EACH_KIND
+def test_the_model_is_the_one_written_out_by_hand(kind):
+    model = model_of(config_of(kind), spread=8)
     ids = random_ids(model.config, 20)
     expected = np.stack([written_out(model, row.numpy()) for row in ids])
     assert expected.std() > 0.5, "the comparison needs logits that say something"
     np.testing.assert_allclose(model(ids).numpy(), expected, rtol=1e-4, atol=1e-4)
 
 
-@POSITIONS
+@EACH_KIND
 @pytest.mark.parametrize("prompt", [1, 7, 31])
-def test_reading_from_a_cache_is_reading_everything(positions, prompt):
-    model = model_of(config_of(positions), spread=4)
+def test_reading_from_a_cache_is_reading_everything(kind, prompt):
+    model = model_of(config_of(kind), spread=4)
     ids = random_ids(model.config, 32)
     cache = Cache(model.config, 2, torch.device("cpu"))
     logits = [model(ids[:, :prompt], cache)]
@@ -91,11 +107,11 @@ def test_reading_from_a_cache_is_reading_everything(positions, prompt):
     torch.testing.assert_close(torch.cat(logits, dim=1), model(ids), rtol=1e-4, atol=1e-5)
 
 
-@POSITIONS
+@EACH_KIND
 @settings(deadline=None, max_examples=25)
 @given(place=st.integers(1, 31), seed=st.integers(0, 1000))
-def test_a_changed_token_leaves_what_came_before_exactly_alone(positions, place, seed):
-    model = model_of(config_of(positions))
+def test_a_changed_token_leaves_what_came_before_exactly_alone(kind, place, seed):
+    model = model_of(config_of(kind))
     ids = random_ids(model.config, 32, seed=seed)
     changed = ids.clone()
     changed[:, place] = (changed[:, place] + 1) % model.config.vocab_size
@@ -106,17 +122,17 @@ def test_a_changed_token_leaves_what_came_before_exactly_alone(positions, place,
     )
 
 
-@POSITIONS
-def test_a_sequence_does_not_see_its_neighbours(positions):
-    model = model_of(config_of(positions))
+@EACH_KIND
+def test_a_sequence_does_not_see_its_neighbours(kind):
+    model = model_of(config_of(kind))
     ids = random_ids(model.config, 32, batch=3)
     torch.testing.assert_close(model(ids)[1:2], model(ids[1:2]), rtol=1e-4, atol=1e-5)
 
 
-@POSITIONS
+@EACH_KIND
 @pytest.mark.parametrize("vocab_size", [300, 4096])
-def test_the_first_loss_is_that_of_guessing(positions, vocab_size):
-    config = config_of(positions, vocab_size=vocab_size, n_embd=64)
+def test_the_first_loss_is_that_of_guessing(kind, vocab_size):
+    config = config_of(kind, vocab_size=vocab_size, n_embd=64)
     model = GPT(config, torch.Generator().manual_seed(0)).eval()
     ids = random_ids(config, 32, batch=64)
     targets = random_ids(config, 32, batch=64, seed=2)
@@ -143,14 +159,27 @@ def test_the_same_seed_gives_the_same_model_and_another_another(random_state_kep
     assert not torch.equal(first.embedding.weight, other.embedding.weight)
 
 
-def test_fresh_weights_have_the_spread_of_gpt2():
-    model = GPT(config_of(n_embd=256, n_layer=8), torch.Generator().manual_seed(0))
+@EACH_KIND
+def test_fresh_weights_have_the_spread_of_gpt2(kind):
+    model = GPT(config_of(kind, n_embd=256, n_layer=8), torch.Generator().manual_seed(0))
     for name, weight in model.named_parameters():
         if weight.dim() == 2:
             residual = name.endswith(("attention.out.weight", "narrow.weight"))
             assert weight.std().item() == pytest.approx(0.02 / (4 if residual else 1), rel=0.02), name
         else:
             assert torch.equal(weight, torch.ones_like(weight)), name
+
+
+def test_long_queries_and_keys_change_nothing_where_they_are_normalized():
+    changed = {}
+    for kind in KINDS:
+        model = model_of(config_of(kind), spread=4)
+        ids = random_ids(model.config, 20)
+        before = model(ids)
+        for block in model.blocks:
+            block.attention.qkv.weight[: 2 * model.config.n_embd] *= 10  # queries and keys
+        changed[kind] = (model(ids) - before).abs().max().item()
+    assert changed["qwen3"] < 1e-3 < changed["gpt2, rotary"] / 100
 
 
 def test_head_and_embedding_are_one():

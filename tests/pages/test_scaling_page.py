@@ -38,7 +38,9 @@ def test_a_sweep_is_guessed_trained_and_scored_with_a_refresh_in_between(open_ap
     assert not app.exception and not app.error, app.error
     [made] = list_experiments(runs)
     assert made.held_out == 3_000 and len(made.runs) == 4, "the value to be guessed waits"
+    assert made.sweep.base.patience == 3
     finish(app)
+    assert "gap at the end" not in app.dataframe[0].value.columns, "runs may end at different steps"
     assert "Your guess." in shown(app) and "dataset_size" in shown(app)
     again = open_app(PAGE, sweep=made.id)  # a refresh: nothing but the address is left
     assert "Your guess." in shown(again)
@@ -52,10 +54,27 @@ def test_a_sweep_is_guessed_trained_and_scored_with_a_refresh_in_between(open_ap
     assert list_experiments(runs) == [] and not again.exception
 
 
+def test_words_can_be_varied_as_numbers_can(open_app, runs):
+    app = set_small(open_app(PAGE))
+    app.segmented_control(key="lab_base").set_value("set").run()
+    app.selectbox(key="lab_vary").set_value("architecture").run()
+    app.slider(key="lab_seeds").set_value(1).run()
+    assert "about as many parameters" in shown(app)
+    app.selectbox(key="lab_guess_architecture_2").set_value("nothing").run()
+    button(app, "Start the sweep").click().run()
+    assert not app.exception and not app.error, app.error
+    [made] = list_experiments(runs)
+    assert [cell.value for cell in made.sweep.cells()] == ["gpt2", "qwen3"]
+    finish(app)
+    assert not app.exception and "With architecture" in shown(app)
+
+
 def test_runs_of_sweeps_do_not_crowd_the_list_of_earlier_runs(open_app, runs):
     app = small_sweep(open_app)
+    app.toggle(key="lab_patience").set_value(False).run()
     button(app, "Start the sweep").click().run()
-    finish(app)
+    assert list_experiments(runs)[0].sweep.base.patience == 0
+    assert "gap at the end" in finish(app).dataframe[0].value.columns
     assert not [each for each in open_app().button if (each.key or "").startswith("open-")]
 
 

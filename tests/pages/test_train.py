@@ -65,6 +65,16 @@ def test_a_run_trains_and_is_found_again(open_app, runs):
     assert any(each.key == f"open-{run_id}" for each in fresh.button)
 
 
+def test_a_run_that_its_patience_ended_says_so_and_how_far_it_came(open_app, runs):
+    """Updates so large that the loss is soon worse than guessing."""
+    app = set_small(open_app(), learning_rate=1.0, patience=1, max_iters=5)
+    train_to_the_end(app)
+    assert next(each.proto.text for each in app.get("progress")).startswith("Finished: 3 steps in")
+    captions = [each.value.replace("\\", "") for each in app.caption]
+    assert any("Ended early, after step 3 of 5" in each for each in captions)
+    assert not list_runs(runs)[0].resumable
+
+
 @pytest.mark.parametrize("run_id", ["../../etc", "x" * 500, "20990101-000000-none-abcdef", "<b>"])
 def test_a_bad_run_in_the_address_is_said(open_app, run_id):
     app = open_app(run=run_id)

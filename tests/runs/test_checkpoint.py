@@ -79,6 +79,28 @@ def test_another_number_of_heads_fits_the_weights_and_is_caught(saved):
     assert found.broken and not found.identical
 
 
+def test_a_file_from_before_there_was_a_choice_of_architecture_is_gpt2(saved, model):
+    def older(tensors: dict, facts: dict) -> None:
+        for name in ("architecture", "optimizer"):
+            del facts["config"][name]
+
+    loaded = load_checkpoint(rewritten(saved, older))
+    assert (loaded.config.architecture, loaded.config.optimizer) == ("gpt2", "adamw")
+    assert loaded.sameness.same and loaded.config == model.config
+
+
+def test_a_modern_model_comes_back_and_is_taken_for_no_other(tiny_config, tiny_dataset, tmp_path):
+    size = {"vocab_size": tiny_dataset.tokenizer.vocab_size}
+    config = tiny_config.with_changes({**size, "architecture": "qwen3", "optimizer": "muon"})
+    model, path = GPT(config, torch.Generator().manual_seed(0)).eval(), tmp_path / "best.safetensors"
+    save_checkpoint(path, model, tiny_dataset.tokenizer, name="Modern", metrics={}, data_sha256="ab")
+    loaded, idx = load_checkpoint(path), torch.arange(16)[None]
+    assert loaded.sameness.same and loaded.config == config
+    assert torch.equal(loaded.model(idx), model(idx))
+    with pytest.raises(CheckpointError, match="does not hold the weights"):
+        load_checkpoint(rewritten(path, lambda t, f: f["config"].update(architecture="gpt2")))
+
+
 def test_a_file_from_before_there_were_proofs_still_loads(saved):
     found = load_checkpoint(rewritten(saved, lambda t, f: f.pop("proof"))).sameness
     assert not found.recorded and not found.broken

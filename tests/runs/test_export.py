@@ -15,6 +15,12 @@ from slm_core.runs.export import export
 from slm_core.runs.formats import FORMATS, expected_bytes
 from slm_core.text.tokenizer import make_tokenizer
 
+KINDS = [
+    {"architecture": "gpt2", "positions": "rotary"},
+    {"architecture": "gpt2", "positions": "learned"},
+    {"architecture": "qwen3", "positions": "rotary"},
+]
+EACH_KIND = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(kind.values()))
 TEXTS = ["The cat's hat, the dog's hat and 1234 hats.\n\n" * 3, "Größe, naïve café — 你好 world 🌱 ▁ " * 3]
 HARD_TEXTS = [
     *TEXTS,
@@ -58,9 +64,9 @@ def checkpoint(tmp_path_factory) -> Checkpoint:
     return made_model(tmp_path_factory.mktemp("model"))
 
 
-@pytest.mark.parametrize("positions", ["rotary", "learned"])
-def test_the_bare_weights_make_the_same_model(tmp_path, positions):
-    checkpoint = made_model(tmp_path, positions=positions)
+@EACH_KIND
+def test_the_bare_weights_make_the_same_model(tmp_path, kind):
+    checkpoint = made_model(tmp_path, **kind)
     weights = torch.load(io.BytesIO(export(checkpoint, "pt")), weights_only=True)
     again = GPT(checkpoint.config).eval()
     again.load_state_dict(weights, assign=True)
@@ -70,9 +76,11 @@ def test_the_bare_weights_make_the_same_model(tmp_path, positions):
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-@pytest.mark.parametrize("tokenizer", ["bytes", "bpe"])
-def test_files_are_about_as_large_as_foretold(tmp_path, kind, tokenizer):
-    checkpoint = made_model(tmp_path, tokenizer, n_embd=128)
+@pytest.mark.parametrize(
+    ("tokenizer", "architecture"), [("bytes", "gpt2"), ("bpe", "gpt2"), ("bpe", "qwen3")]
+)
+def test_files_are_about_as_large_as_foretold(tmp_path, kind, tokenizer, architecture):
+    checkpoint = made_model(tmp_path, tokenizer, n_embd=128, architecture=architecture)
     size = len(export(checkpoint, kind))
     assert expected_bytes(checkpoint.config)[kind] == pytest.approx(size, rel=0.05, abs=5_000)
 

@@ -14,7 +14,7 @@ from slm_core.model.generate import write_text
 from slm_core.model.sampling import Sampling
 from slm_core.runs.checkpoint import Checkpoint
 from slm_core.runs.export_huggingface import huggingface_files, huggingface_zip, model_card
-from tests.runs.test_export import HARD_TEXTS, logits_of, made_model
+from tests.runs.test_export import EACH_KIND, HARD_TEXTS, logits_of, made_model
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +46,13 @@ def shapes(count: int) -> list[dict[str, int]]:
     return found
 
 
-@pytest.mark.parametrize("positions", ["rotary", "learned"])
+@EACH_KIND
 @pytest.mark.parametrize("shape", shapes(4), ids=lambda shape: "-".join(map(str, shape.values())))
-def test_logits_are_the_same_over_the_whole_context(transformers, tmp_path, positions, shape):
-    checkpoint = made_model(tmp_path, positions=positions, **shape)
+def test_logits_are_the_same_over_the_whole_context(transformers, tmp_path, kind, shape):
+    checkpoint = made_model(tmp_path, **kind, **shape)
     theirs = transformers.AutoModelForCausalLM.from_pretrained(unpacked(checkpoint, tmp_path))
-    expected_class = "GPTNeoXForCausalLM" if positions == "rotary" else "GPT2LMHeadModel"
-    assert type(theirs).__name__ == expected_class
+    classes = {"rotary": "GPTNeoXForCausalLM", "learned": "GPT2LMHeadModel", "qwen3": "Qwen3ForCausalLM"}
+    assert type(theirs).__name__ == classes["qwen3" if "qwen3" in kind.values() else kind["positions"]]
     idx, ours = logits_of(checkpoint)
     with torch.inference_mode():
         assert (theirs(idx).logits - ours).abs().max() < 1e-4
@@ -61,9 +61,11 @@ def test_logits_are_the_same_over_the_whole_context(transformers, tmp_path, posi
         assert (theirs(idx).logits - checkpoint.model(idx)).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("tokenizer", ["bpe", "bytes", "characters"])
-def test_ids_are_the_same_and_greedy_text_too(transformers, tmp_path, tokenizer):
-    checkpoint = made_model(tmp_path, tokenizer)
+@pytest.mark.parametrize(
+    ("tokenizer", "architecture"), [("bpe", "gpt2"), ("bytes", "qwen3"), ("characters", "gpt2")]
+)
+def test_ids_are_the_same_and_greedy_text_too(transformers, tmp_path, tokenizer, architecture):
+    checkpoint = made_model(tmp_path, tokenizer, architecture=architecture)
     folder = unpacked(checkpoint, tmp_path)
     theirs = transformers.AutoTokenizer.from_pretrained(folder)
     for text in HARD_TEXTS:

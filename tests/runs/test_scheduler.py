@@ -124,6 +124,23 @@ def test_runs_beyond_the_active_ones_queue_in_their_order(make, begin, root, unt
     assert scheduler.status(first) is None
 
 
+def test_runs_of_one_series_follow_one_another(make, root, tiny_config, own_text, until):
+    scheduler, config = make(3), tiny_config.with_changes(LONG)
+    first, second, other = (
+        scheduler.start(config, name="tiny", text=own_text, threads=1, series=series)
+        for series in ("mine", "mine", "another")
+    )
+    states = {each: scheduler.status(each).state for each in (first, second, other)}
+    assert states == {first: RUNNING, second: QUEUED, other: RUNNING}
+    until(lambda: steps(root, first) > 2)
+    scheduler.pause(first)  # it may go on at any moment: nobody else of its series begins
+    until(lambda: steps(root, other) > 2)
+    assert scheduler.status(second).state == QUEUED
+    scheduler.stop(first)
+    scheduler.wait(first)
+    until(lambda: steps(root, second) > 2)
+
+
 def test_a_paused_run_rests_until_it_is_resumed(make, begin, root, until):
     scheduler = make(2)
     run_id = begin(scheduler, **LONG)

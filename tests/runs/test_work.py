@@ -95,6 +95,21 @@ def test_a_run_stopped_at_any_moment_and_resumed_ends_as_the_unbroken_one(new_ru
     assert doings & {"measuring the training loss", "measuring the validation loss"}
 
 
+def test_a_run_trained_by_muon_goes_on_as_well_and_from_no_state_of_adamw(new_run):
+    settings = {"architecture": "qwen3", "optimizer": "muon"}
+    whole, run, other = new_run(**settings), new_run(**settings), new_run(architecture="qwen3")
+    finish(whole)
+    for each in (run, other):
+        stop_after(each, 25)
+    kept = (run.folder / RESUME).read_bytes()
+    shutil.copy(other.folder / RESUME, run.folder)
+    with pytest.raises(CheckpointError, match="damaged"):
+        finish(run)
+    (run.folder / RESUME).write_bytes(kept)
+    finish(run)
+    assert outcome(run) == outcome(whole)
+
+
 def test_a_run_stopped_while_it_reads_its_text_begins_anew(new_run, unbroken):
     run = new_run()
     going = train_run(run)

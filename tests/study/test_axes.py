@@ -20,6 +20,7 @@ def test_every_axis_asks_one_question_and_names_what_exists(vary):
     axis = AXES[vary]
     assert axis.question.endswith("?") and axis.question.count("?") == 1
     assert vary in KNOBS or vary in ("epochs", "device")
+    assert AXES[vary].by_best_model == (vary != "device"), "seconds fall when a run ends early"
     assert set(axis.follows) <= KNOBS.keys()
 
 
@@ -28,7 +29,7 @@ def test_every_axis_asks_one_question_and_names_what_exists(vary):
 def test_the_usual_grids_fit_every_preset(vary, preset):
     base = PRESETS[preset]
     values = standard_values(vary, base)
-    assert len(values) >= 4 and set(values) <= set(AXES[vary].values)
+    assert len(values) >= min(4, len(AXES[vary].values)) and set(values) <= set(AXES[vary].values)
     for value in values:
         base.with_changes(changes(vary, value, values, base))
     left_out = set(AXES[vary].values) - set(values)
@@ -73,6 +74,13 @@ def test_all_widths_have_the_same_heads(heads, widths, positions, held):
     base = ExperimentConfig(n_head=heads, n_embd=heads * 32, positions=positions)
     configs = [base.with_changes(changes("n_embd", width, widths, base)) for width in widths]
     assert [config.n_head for config in configs] == [held] * len(widths)
+
+
+def test_both_architectures_have_rotary_positions_whatever_the_base_has():
+    base = ExperimentConfig(positions="learned")
+    assert standard_values("architecture", base) == ("gpt2", "qwen3")
+    configs = [base.with_changes(changes("architecture", each, (), base)) for each in ("gpt2", "qwen3")]
+    assert [config.positions for config in configs] == ["rotary", "rotary"]
 
 
 def test_min_lr_stays_the_same_share_of_the_learning_rate():

@@ -292,7 +292,10 @@ def test_a_block_size_decides_what_is_tested():
 
 
 def test_doubts_name_runs_under_way_chance_and_noise():
-    assert "1 of 2 has not done all steps" in doubts([stood(), stood(steps=10, n_layer=3)])[0]
+    short = stood(steps=10, n_layer=3)
+    assert "1 of 2 has not done all steps." in doubts([stood(), short])[0]
+    early = doubts([stood(), replace(short, ended_early=True)])
+    assert "1 of 2 has not done all steps: the validation loss had stopped falling." in early[0]
     assert "one seed" in doubts([stood(3.0), stood(4.0, n_layer=3)])[0]
     assert (
         "closer together than they can be measured"

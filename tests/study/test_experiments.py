@@ -77,6 +77,20 @@ def test_the_runs_of_a_sweep_are_runs_like_all_others_and_bear_its_tag(scheduler
     wait(scheduler, made)
 
 
+@pytest.mark.parametrize(
+    ("vary", "values", "at_once"), [("device", ("cpu", "cuda:0"), 1), ("n_layer", (1, 2), 3)]
+)
+def test_runs_whose_seconds_are_compared_follow_one_another(
+    tmp_path, sweep, own_text, monkeypatch, vary, values, at_once
+):
+    monkeypatch.setattr(Scheduler, "_work", lambda self, job: None)  # what has begun never ends
+    scheduler = Scheduler(tmp_path / "runs", Limits(active_runs=3))
+    plan = Sweep(name="s", question="?", vary=vary, values=values, seeds=(1, 2), base=sweep.base)
+    made = go_on(create_experiment(scheduler.root, plan, text=own_text), scheduler)
+    begun = [scheduler.status(run_id).place == 0 for run_id in made.runs.values()]
+    assert begun == [True] * at_once + [False] * (4 - at_once)
+
+
 def test_what_a_limit_forbids_now_is_started_later(tmp_path, sweep, own_text):
     scheduler = Scheduler(tmp_path / "runs", Limits(active_runs=2, runs_per_session=3))
     made = create_experiment(scheduler.root, sweep, text=own_text)

@@ -72,6 +72,9 @@ def test_notes_tell_what_follows_and_what_was_changed_for_all():
     assert plan("n_layer").notes == ()
     assert "max_iters follows" in plan("batch_size", hold="tokens").notes[0]
     assert "larger batches read more" in plan("batch_size").notes[0]
+    patient = plan("n_layer", base=BASE.with_changes({"patience": 3}))
+    assert "A run ends once 3 measurements" in patient.notes[0]
+    assert Sweep.from_json(patient.to_json()) == patient
 
 
 @pytest.mark.parametrize(
@@ -96,6 +99,10 @@ def test_notes_tell_what_follows_and_what_was_changed_for_all():
         ({"vary": "epochs", "values": (1, 0.5)}, "epochs is 0.5"),
         ({"vary": "n_embd", "values": (64, 99)}, "With n_embd 99"),
         ({"base": BASE.with_changes({"corpus": "repeated"})}, "leaks"),
+        (
+            {"vary": "device", "values": DEVICES, "base": BASE.with_changes({"patience": 3})},
+            "runs that end early take fewer seconds",
+        ),
         (
             {"vary": "vocab_size", "values": (300, 400), "base": BASE.with_changes({"tokenizer": "bytes"})},
             "no effect on the tokenizer bytes",

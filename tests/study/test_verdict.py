@@ -492,6 +492,16 @@ def test_a_run_that_may_go_on_is_not_judged_as_if_it_were_done(ended):
     assert verdict(evidence(*flat, ended=ended)).kind == CANT_TELL
 
 
+def test_a_run_that_its_patience_ended_was_not_still_falling():
+    """Half-way it stood at 4, and was best at 3; then new text gained no more, while its own went on."""
+    rows = [START, (20, 5.0, 5.0), (40, 4.0, 4.0), (60, 2.9, 3.0), (80, 1.5, 3.01), (100, 1.2, 3.01)]
+    without, with_patience = (
+        verdict(evidence(*rows, config=config(max_iters=200, patience=times))) for times in (0, 2)
+    )
+    assert without.kind == CANT_TELL and "as the steps ran out" in without.sentence
+    assert with_patience.kind == OVERFITTING and "steps ran out" not in with_patience.sentence
+
+
 def test_too_few_measurements_say_how_often_to_measure():
     found = verdict(evidence(START, (20, 3.0, 3.0), config=config(max_iters=20)))
     assert found.kind == CANT_TELL and "eval_interval from 20 to 2" in found.advice

@@ -35,6 +35,8 @@ def configs(draw) -> ExperimentConfig:
     settings["warmup_iters"] = min(settings["warmup_iters"], settings["max_iters"])
     settings["vocab_size"] = max(settings["vocab_size"], 257)
     settings["dataset_size"] = max(settings["dataset_size"], settings["block_size"] + 1)
+    if settings["architecture"] == "qwen3":
+        settings["positions"] = "rotary"
     return ExperimentConfig(**settings)
 
 

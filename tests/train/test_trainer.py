@@ -3,6 +3,8 @@
 import itertools
 import math
 import re
+import threading
+from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -14,8 +16,9 @@ from slm_core.config import ExperimentConfig, load_presets
 from slm_core.errors import CheckpointError, CorpusError
 from slm_core.model.probe import extraction_rate, passages_of
 from slm_core.text import spans
-from slm_core.text.corpus import prepare
+from slm_core.text.corpus import Dataset, prepare
 from slm_core.train import trainer as trainer_module
+from slm_core.train.evaluate import Measured
 from slm_core.train.events import (
     EvalDone,
     Event,
@@ -27,6 +30,7 @@ from slm_core.train.events import (
     StepDone,
     Working,
 )
+from slm_core.train.parallel import Team
 from slm_core.train.trainer import Trainer
 
 LETTERS = {
@@ -282,10 +286,23 @@ def test_weights_that_are_not_finite_end_the_run_when_measured(tiny_config, tiny
     assert events[-1].reason == "diverged" and not of_kind(events, EvalDone)
 
 
-def test_a_state_put_back_goes_on_as_if_nothing_had_been(tiny_config, tiny_dataset):
+@pytest.mark.parametrize(("architecture", "optimizer"), [("gpt2", "adamw"), ("qwen3", "muon")])
+def test_a_state_put_back_goes_on_as_if_nothing_had_been(tiny_config, tiny_dataset, architecture, optimizer):
+    tiny_config = tiny_config.with_changes({"architecture": architecture, "optimizer": optimizer})
+    check_resuming(tiny_config, tiny_dataset, every=1 if optimizer == "adamw" else 4)
+
+
+def test_a_state_put_back_has_as_much_patience_left(tiny_config, tiny_dataset, monkeypatch):
+    plant(monkeypatch, [5.0, 3.0, 4.0, 4.0, 2.0])
+    changes = {"max_iters": 4, "eval_interval": 1, "warmup_iters": 0, "patience": 2}
+    assert check_resuming(tiny_config.with_changes(changes), tiny_dataset, every=4).step == 3
+
+
+def check_resuming(tiny_config: ExperimentConfig, tiny_dataset: Dataset, every: int = 1) -> RunFinished:
+    """Stop after every so many events, put the state back and compare; gives how the run ends."""
     whole = Trainer(tiny_config, tiny_dataset)
     expected = list(map(without_clock, whole.events()))
-    for stop in range(len(expected)):
+    for stop in range(0, len(expected), every):
         first, second = (
             Trainer(tiny_config, tiny_dataset),
             Trainer(tiny_config.with_changes({}), tiny_dataset),
@@ -301,6 +318,103 @@ def test_a_state_put_back_goes_on_as_if_nothing_had_been(tiny_config, tiny_datas
             f"stopped after {stop} events"
         )
         assert after[-1] == expected[-1]
+    return expected[-1]
+
+
+def plant(monkeypatch, losses: list[float]) -> None:
+    """Let the validation loss at each step be the one that is listed; the training loss is 1."""
+
+    def measure(self, windows, doing):
+        yield Working(step=self.progress.step, doing=doing, share=1.0)
+        loss = losses[self.progress.step] if windows is self.validation_windows else 1.0
+        return Measured(loss=loss, standard_error=0.1, bits_per_byte=loss, windows=30)
+
+    monkeypatch.setattr(Trainer, "_measure", measure)
+
+
+FALLS_RISES_FALLS = [5.0, 4.0, 3.0, 3.1, 3.2, 3.3, 2.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("losses", "patience", "end", "said"),
+    [
+        (FALLS_RISES_FALLS, 0, 7, "All 7 steps are done."),
+        (FALLS_RISES_FALLS, 1, 3, "Ended early, after step 3 of 7: .* 1 time without .* step 2"),
+        (FALLS_RISES_FALLS, 3, 5, "Ended early, after step 5 of 7: .* 3 times without .* step 2"),
+        (FALLS_RISES_FALLS, 4, 7, "All 7 steps are done."),
+        ([5.0, 4.0, 4.0, 4.0, 3.0], 2, 3, "Ended early, after step 3 of 4: .* 2 times without .* step 1"),
+        ([5.0, 6.0, 5.5, 5.2], 2, 2, "Ended early, after step 2 of 3: .* step 0"),
+        ([5.0, 6.0, 7.0], 2, 2, "All 2 steps are done."),
+        ([5.0, 6.0, 4.0, 6.0, 6.0, 6.0], 2, 4, "Ended early, after step 4 of 5: .* step 2"),
+    ],
+)
+def test_patience_ends_a_run_once_so_many_losses_were_no_better(
+    tiny_config, tiny_dataset, monkeypatch, losses, patience, end, said
+):
+    plant(monkeypatch, losses)
+    changes = {"max_iters": len(losses) - 1, "eval_interval": 1, "warmup_iters": 0, "patience": patience}
+    ended = list(Trainer(tiny_config.with_changes(changes), tiny_dataset).events())[-1]
+    assert (ended.reason, ended.step) == ("finished", end)
+    assert re.fullmatch(f"{said}.*", ended.text), ended.text
+    assert ended.best_validation_loss == min(losses[: end + 1])
+    assert losses[ended.best_step] == ended.best_validation_loss
+
+
+def test_a_run_that_ends_early_is_the_beginning_of_the_one_without_patience(
+    tiny_config, tiny_dataset, monkeypatch
+):
+    plant(monkeypatch, FALLS_RISES_FALLS)
+    changes = {"max_iters": 7, "eval_interval": 1, "warmup_iters": 0}
+    whole, patient, early = (
+        list(map(without_clock, Trainer(config, tiny_dataset).events()))
+        for config in (tiny_config.with_changes({**changes, "patience": times}) for times in (0, 4, 3))
+    )
+    assert patient == whole
+    assert early[:-1] == whole[: len(early) - 1]
+    assert early[-1].step == 5 and len(early) < len(whole)
+
+
+def test_all_processes_of_a_team_end_early_together(tiny_config, tiny_dataset, monkeypatch):
+    """Two trainers in threads, which tell each other numbers as processes do."""
+    plant(monkeypatch, FALLS_RISES_FALLS)
+    told, meet, ends = [0.0, 0.0], threading.Barrier(2, timeout=30), {}
+
+    class Pair(Team):
+        def averaging(self, model):
+            return model
+
+        def averaging_once(self, model, last):
+            return nullcontext()
+
+        def mean(self, value):
+            told[self.rank] = value
+            meet.wait()
+            mean = sum(told) / 2
+            meet.wait()
+            return mean
+
+    changes = {"max_iters": 7, "eval_interval": 1, "warmup_iters": 0, "patience": 3}
+
+    def train(rank: int) -> None:
+        trainer = Trainer(tiny_config.with_changes(changes), tiny_dataset, team=Pair(rank, 2))
+        ends[rank] = list(trainer.events())[-1]
+
+    threads = [threading.Thread(target=train, args=(rank,), daemon=True) for rank in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert [(ends[rank].reason, ends[rank].step) for rank in range(2)] == [("finished", 5)] * 2
+
+
+def test_a_state_kept_before_there_was_patience_goes_on(tiny_config, tiny_dataset):
+    trainer, later = (Trainer(tiny_config, tiny_dataset) for _ in range(2))
+    list(itertools.islice(trainer.events(), 10))
+    tensors, progress = trainer.state()
+    del progress["in_vain"]
+    later.restore(tensors, progress)
+    assert later.progress == trainer.progress
+    assert list(later.events())[-1].step == 6
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,294 @@
+"""How fast is it, beside others? Training, writing, sweeps, memory, and how time grows with size.
+
+    python benchmarks/speed.py --write docs/speed.md
+    python benchmarks/speed.py --parts step,generation --minutes 10
+
+Everything that is compared takes turns, round by round, so that what else the machine does hits all alike.
+Rounds end early where the time is up. With --write, the sections of that page are replaced; it is made if it
+is not there. Needs what requirements-dev.txt installs; programs that are missing are left out.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+from speed_report import factors, made_by, rates, shares, table, times, write_section  # noqa: E402
+from speed_rounds import Asked, in_turn, seconds_each, slope  # noqa: E402
+
+from slm_core.bench import others_busy  # noqa: E402
+from slm_core.config import ExperimentConfig, load_preset  # noqa: E402
+from slm_core.hardware import let_idle_threads_sleep, physical_cores  # noqa: E402
+from slm_core.model.budget import budget  # noqa: E402
+from slm_core.text.corpus import prepare  # noqa: E402
+
+SIZES = ("ULTRA_TINY", "TINY_CPU", "SMALL_CPU", "MEDIUM_CPU")
+WIDTHS = (32, 64, 128, 256, 512)
+OURS, TRANSFORMERS, PLAIN = TRAINERS = ("ours", "transformers", "nanoGPT's way")
+TEXT_TOKENS = 60  # of one written text: no model's window is ever full
+MEMORY_STEPS = 5
+NO_MODEL = "nothing"
+
+
+def main() -> None:
+    """Measures the parts that are asked for, prints them and writes them down."""
+    given = arguments()
+    let_idle_threads_sleep()
+    if given.memory_of:
+        print(megabytes_after_training(given.memory_of, given.threads))
+        return
+    asked = Asked(
+        sizes=SIZES[:2] if given.quick else SIZES,
+        widths=WIDTHS[:2] if given.quick else WIDTHS,
+        rounds=1 if given.quick else given.rounds,
+        seconds=0.02 if given.quick else given.seconds,
+        threads=given.threads,
+        sweep_runs=2 if given.quick else given.sweep_runs,
+        sweep_steps=2 if given.quick else given.sweep_steps,
+        until=time.monotonic() + 60 * given.minutes,
+    )
+    for place, name in enumerate(given.parts):
+        print(f"# {name}", flush=True)
+        busy = others_busy()
+        measured = PARTS[name](asked.share(place, len(given.parts)))
+        section = f"{measured}\n\n{made_by(busy, *PROGRAMS.get(name, ()))}"
+        print(section, flush=True)
+        if given.write:
+            write_section(given.write, name, section)
+
+
+def arguments() -> argparse.Namespace:
+    """What is asked for on the command line; parts as a list."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--parts", default=",".join(PARTS), help=f"some of {', '.join(PARTS)}")
+    parser.add_argument("--minutes", type=float, default=25.0, help="for all parts together, about")
+    parser.add_argument("--rounds", type=int, default=7, help="at most")
+    parser.add_argument("--seconds", type=float, default=1.5, help="of one turn")
+    parser.add_argument("--threads", type=int, default=physical_cores(), help="that train one model")
+    parser.add_argument("--sweep-runs", type=int, default=15)
+    parser.add_argument("--sweep-steps", type=int, default=60)
+    parser.add_argument("--quick", action="store_true", help="hardly anything, to see that it works")
+    parser.add_argument("--write", type=Path, help="a page in Markdown, such as docs/speed.md")
+    parser.add_argument("--memory-of", help=argparse.SUPPRESS)  # how `memory` calls this script
+    given = parser.parse_args()
+    given.parts = given.parts.split(",")
+    if unknown := [part for part in given.parts if part not in PARTS]:
+        parser.error(f"there is no part called {unknown[0]!r}; there are {', '.join(PARTS)}")
+    return given
+
+
+def step(asked: Asked) -> str:
+    """One training step of ours and of others, and its share of what the processor could do."""
+    import torch
+
+    torch.set_num_threads(asked.threads)
+    rows = []
+    for place, size in enumerate(asked.sizes):
+        config = load_preset(size).config
+        with tempfile.TemporaryDirectory() as folder:  # the file that one of them reads lies there
+            ways = {
+                name: partial(seconds_each, work, asked.seconds)
+                for name, work in training_steps(config, Path(folder)).items()
+            }
+            ways["peak"] = partial(matrix_peak, asked.seconds / 3)
+            found = in_turn(ways, asked.share(place, len(asked.sizes)))
+        cost, peaks = budget(config), found.pop("peak")
+        reached = [cost.flops_per_step / took / peak for took, peak in zip(found[OURS], peaks, strict=True)]
+        rows.append(
+            [
+                size,
+                f"{cost.parameters / 1e6:.2f} M",
+                *(
+                    rates([config.tokens_per_step / took for took in found.get(name, [])])
+                    for name in TRAINERS
+                ),
+                *(factors(found[OURS], found.get(name, [])) for name in TRAINERS[1:]),
+                shares(reached),
+            ]
+        )
+    heads = ["size", "parameters", *(f"{name}, tokens/s" for name in TRAINERS)]
+    heads += [*(f"speedup over {name}" for name in TRAINERS[1:]), "ours, of peak"]
+    return f"""{table(heads, rows)}
+
+One update of the weights, {asked.threads} threads. transformers: GPT2LMHeadModel, its text in memory.
+nanoGPT's way: biases, batches from a memory-mapped file. Both take torch's AdamW (foreach). Ours is the
+trainer's own step, with rotary positions. The peak is that of multiplying matrices of 1,024 rows in float32,
+measured in the same rounds: {statistics.median(peaks) / 1e9:,.0f} GFLOP/s beside the last size."""
+
+
+def training_steps(config: ExperimentConfig, folder: Path) -> dict[str, Callable[[], None]]:
+    """By name, functions that do one step each."""
+    import speed_rivals as rivals
+
+    dataset = prepare(config)
+    found = {OURS: rivals.our_step(config, dataset), PLAIN: rivals.plain_step(config, dataset, folder)}
+    if find_spec("transformers"):
+        found[TRANSFORMERS] = rivals.transformers_step(config, dataset)
+    return found
+
+
+def matrix_peak(seconds: float) -> float:
+    """Multiplications and additions per second while large matrices are multiplied, in float32."""
+    import torch
+
+    rows = 1_024
+    a, b = torch.randn(2, rows, rows, generator=torch.Generator().manual_seed(0))
+    c = torch.empty(rows, rows)
+    return 2 * rows**3 / seconds_each(lambda: torch.mm(a, b, out=c), seconds)
+
+
+def generation(asked: Asked) -> str:
+    """One text at a time, on one thread."""
+    import speed_rivals as rivals
+    import torch
+
+    torch.set_num_threads(1)
+    rows = []
+    for place, size in enumerate(asked.sizes):
+        config = load_preset(size).config
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint = rivals.untrained(config, prepare(config), Path(folder))
+        ways = {
+            name: partial(seconds_each, work, asked.seconds)
+            for name, work in rivals.writers(checkpoint, TEXT_TOKENS).items()
+        }
+        found = in_turn(ways, asked.share(place, len(asked.sizes)))
+        for name, took in found.items():
+            per_second = rates([TEXT_TOKENS / each for each in took])
+            rows.append([size, name, per_second, "" if name == OURS else factors(found[OURS], took)])
+    return f"""{table(["size", "written by", "tokens/s", "speedup of ours"], rows)}
+
+Texts of {TEXT_TOKENS} tokens at temperature {rivals.TEMPERATURE}, one at a time, one thread, untrained
+weights. transformers has its cache; llama.cpp is called from Python, by cyllama, once for each token."""
+
+
+def sweep(asked: Asked) -> str:
+    """A sweep's runs at once, as the app does it, against one after another."""
+    steps, base = asked.sweep_steps, load_preset("ULTRA_TINY").config
+    changes = {"max_iters": steps, "eval_interval": steps, "warmup_iters": min(base.warmup_iters, steps)}
+    config = base.with_changes(changes)
+    counts = {"a sweep": asked.sweep_runs, "two runs": 2}
+    ways = {
+        (name, at_once): partial(scheduled, config, count, at_once)
+        for name, count in counts.items()
+        for at_once in (True, False)
+    }
+    scheduled(config, 1, at_once=False)  # loads what is loaded once
+    found = in_turn(ways, asked)
+    rows = [
+        [
+            f"{name}: {count} of ULTRA_TINY",
+            times(found[name, False]),
+            times(found[name, True]),
+            factors(found[name, True], found[name, False]),
+        ]
+        for name, count in counts.items()
+    ]
+    heads = ["what", "one after another", "at once, on the scheduler", "speedup"]
+    return f"""{table(heads, rows)}
+
+Each run has {steps} steps and measures its losses at the start and at the end. One after another, each has
+the number of threads that is fastest; at once, each has one. Both keep everything that a run keeps."""
+
+
+def scheduled(config: ExperimentConfig, runs: int, at_once: bool) -> float:
+    """Seconds for so many runs that differ in their seed, from the first start to the last end."""
+    from slm_core.runs.scheduler import Scheduler
+
+    with tempfile.TemporaryDirectory() as folder:
+        scheduler, started = Scheduler(Path(folder)), []
+        began = time.perf_counter()
+        for seed in range(runs):
+            changed = config.with_changes({"seed": seed})
+            started.append(scheduler.start(changed, name=f"run {seed}", threads=1 if at_once else 0))
+            if not at_once:
+                scheduler.wait(started[-1])
+        for run in started:
+            scheduler.wait(run)
+        return time.perf_counter() - began
+
+
+def memory(asked: Asked) -> str:
+    """What a process holds that has trained a model, a fresh process for each."""
+    rows = []
+    for size in (NO_MODEL, *asked.sizes):
+        command = [sys.executable, __file__, "--memory-of", size, "--threads", str(asked.threads)]
+        answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        held = f"{int(answer.stdout.split()[-1]):,} MB"
+        if size == NO_MODEL:
+            rows.append(["nothing: torch and this program", held, ""])
+        else:
+            computed = budget(load_preset(size).config).training_memory_bytes
+            rows.append([size, held, f"{computed / 1e6:,.0f} MB"])
+    return f"""{table(["trained", "the process holds", "of that, as the app foretells"], rows)}
+
+Resident memory of a fresh process after its first measurement of the losses and {MEMORY_STEPS} steps, with
+{asked.threads} threads. The last column counts the weights, their gradients, the optimizer and one pass."""
+
+
+def megabytes_after_training(size: str, threads: int) -> int:
+    """What this process holds after a few steps of a preset; NO_MODEL trains none."""
+    import psutil
+    import speed_rivals as rivals
+    import torch
+
+    torch.set_num_threads(threads)
+    if size != NO_MODEL:
+        config = load_preset(size).config
+        train = rivals.our_step(config, prepare(config))  # the first step is done here
+        for _ in range(MEMORY_STEPS - 1):
+            train()
+    return round(psutil.Process().memory_info().rss / 1e6)
+
+
+def growth(asked: Asked) -> str:
+    """How the time of a step grows with the number of parameters."""
+    import speed_rivals as rivals
+    import torch
+
+    torch.set_num_threads(asked.threads)
+    base = load_preset("TINY_CPU").config.with_changes({"n_layer": 4})
+    dataset = prepare(base)
+    base = base.with_changes({"vocab_size": dataset.tokenizer.vocab_size})
+    configs = {width: base.with_changes({"n_embd": width}) for width in asked.widths}
+    ways = {
+        width: partial(seconds_each, rivals.our_step(config, dataset), asked.seconds)
+        for width, config in configs.items()
+    }
+    found = in_turn(ways, asked)
+    costs = [budget(config) for config in configs.values()]
+    sizes, took = [cost.parameters for cost in costs], list(found.values())
+    rows = [
+        [
+            f"{width}",
+            f"{sizes[place] / 1e6:.2f} M",
+            times(took[place]),
+            rates([base.tokens_per_step / each for each in took[place]]),
+            f"{costs[place].flops_per_step / statistics.median(took[place]) / 1e9:,.0f}",
+            f"{slope(sizes[place - 1 : place + 1], took[place - 1 : place + 1]):.2f}" if place else "",
+        ]
+        for place, width in enumerate(configs)
+    ]
+    heads = ["width", "parameters", "one step", "tokens/s", "GFLOP/s", "power since the row above"]
+    return f"""{table(heads, rows)}
+
+{base.n_layer} layers, {base.tokens_per_step:,} tokens a step, {asked.threads} threads. Over all rows, time
+grows as the number of parameters to the power of {slope(sizes, took):.2f}: the slope of the line where both
+axes are logarithmic. Arithmetic alone would make it about 1; small models do not keep the processor busy."""
+
+
+PARTS = {"step": step, "generation": generation, "sweep": sweep, "memory": memory, "growth": growth}
+PROGRAMS = {"step": ["transformers"], "generation": ["transformers", "cyllama", "numpy"]}
+
+
+if __name__ == "__main__":
+    main()
