@@ -12,8 +12,8 @@ def plain(text: str) -> str:
 
 
 def compact(number: float) -> str:
-    """A number with three digits at most: 940, 12.5 K, 3.1 M, 4.2 B."""
-    for size, letter in ((1e9, " B"), (1e6, " M"), (1e3, " K")):
+    """A number with three digits at most: 940, 12.5 K, 3.1 M, 4.2 B, 1.9 T."""
+    for size, letter in ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " K")):
         if abs(number) >= size:
             return f"{number / size:.3g}{letter}"
     return f"{number:.3g}"
