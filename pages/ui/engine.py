@@ -16,7 +16,7 @@ from slm_core.runs.scheduler import Scheduler
 from slm_core.runs.storage import expected_bytes
 from slm_core.runs.store import Run, list_damaged, list_runs, open_run, runs_folder
 from slm_core.study import samples
-from slm_core.study.evidence import Evidence
+from slm_core.study.evidence import evidence_of
 from slm_core.study.experiments import TAG
 from slm_core.study.samples import Copying, Verdict
 from slm_core.study.verdict import Verdict as RunVerdict
@@ -76,21 +76,8 @@ def state_of(run: Run) -> str:
 
 def run_verdict(run: Run, history: History, report: TextReport | None) -> RunVerdict | None:
     """What a run's measurements show so far; None before there are any."""
-    if history.started is None:
-        return None
-    return judge_run(
-        Evidence(
-            config=run.config,
-            evaluations=[history.evaluations[step] for step in sorted(history.evaluations)],
-            loss_at_chance=history.started.loss_at_chance,
-            train_tokens=history.started.train_tokens,
-            leaking=report is not None and report.leaks.leaking,
-            floor=report.floor.nats_per_token if report is not None and report.floor else None,
-            counting=report.yardsticks.trigram_nats if report is not None else None,
-            extractions=[history.extractions[step] for step in sorted(history.extractions)] or None,
-            ended=history.finished.reason if history.finished is not None else None,
-        )
-    )
+    evidence = evidence_of(run.config, history, report)
+    return judge_run(evidence) if evidence is not None else None
 
 
 def references(run: Run, history: History) -> dict[str, float]:

@@ -56,12 +56,13 @@ class History:
             self._offset += len(whole)
             for line in whole.decode("utf-8", "replace").split("\n")[:-1]:  # splitlines cuts at U+2028 too
                 try:
-                    self._take(from_json(line))
+                    self.take(from_json(line))
                 except RunError:
                     self.damaged_lines += 1
         return self
 
-    def _take(self, event: Event) -> None:
+    def take(self, event: Event) -> None:
+        """Remember one more event; of a run that goes on, it replaces what is done again."""
         match event:
             case StepDone():
                 self.losses[event.step] = event.loss

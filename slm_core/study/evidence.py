@@ -19,6 +19,8 @@ from statistics import median
 from typing import NamedTuple
 
 from slm_core.config import ExperimentConfig
+from slm_core.runs.history import History
+from slm_core.text.report import TextReport
 from slm_core.train.events import EvalDone, ExtractionDone
 
 CLEAR = 3.0  # standard errors that a difference must have before it counts
@@ -59,6 +61,23 @@ class Evidence:
         """Whether its patience ended the run, as the validation loss had stopped falling."""
         steps = self.evaluations[-1].step
         return self.ended == "finished" and self.config.patience > 0 and steps < self.config.max_iters
+
+
+def evidence_of(config: ExperimentConfig, history: History, report: TextReport | None) -> Evidence | None:
+    """What a run's history and the report on its text tell of it; None before the run has begun."""
+    if history.started is None:
+        return None
+    return Evidence(
+        config=config,
+        evaluations=[history.evaluations[step] for step in sorted(history.evaluations)],
+        loss_at_chance=history.started.loss_at_chance,
+        train_tokens=history.started.train_tokens,
+        leaking=report is not None and report.leaks.leaking,
+        floor=report.floor.nats_per_token if report is not None and report.floor else None,
+        counting=report.yardsticks.trigram_nats if report is not None else None,
+        extractions=[history.extractions[step] for step in sorted(history.extractions)] or None,
+        ended=history.finished.reason if history.finished is not None else None,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

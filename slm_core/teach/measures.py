@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from slm_core.config import ExperimentConfig
 from slm_core.model.budget import budget
 from slm_core.runs.history import History
-from slm_core.study.evidence import Evidence
+from slm_core.study.evidence import evidence_of
 from slm_core.study.verdict import verdict
 from slm_core.text.report import TextReport
 from slm_core.train.events import EvalDone, ExtractionDone
@@ -111,22 +111,8 @@ def _unique(told: Told) -> Value | None:
 
 
 def _verdict(told: Told) -> Value | None:
-    history, report = told.history, told.report
-    if history.started is None or not history.evaluations:
-        return None
-    return verdict(
-        Evidence(
-            config=told.config,
-            evaluations=[history.evaluations[step] for step in sorted(history.evaluations)],
-            loss_at_chance=history.started.loss_at_chance,
-            train_tokens=history.started.train_tokens,
-            leaking=report is not None and report.leaks.leaking,
-            floor=report.floor.nats_per_token if report is not None and report.floor else None,
-            counting=report.yardsticks.trigram_nats if report is not None else None,
-            extractions=[history.extractions[step] for step in sorted(history.extractions)] or None,
-            ended=history.finished.reason if history.finished is not None else None,
-        )
-    ).kind
+    evidence = evidence_of(told.config, told.history, told.report)
+    return verdict(evidence).kind if evidence is not None and evidence.evaluations else None
 
 
 def _floor(told: Told) -> Value | None:

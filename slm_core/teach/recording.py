@@ -19,12 +19,8 @@ from slm_core.study.samples import Copying, Passage
 from slm_core.teach.lesson import LessonRun
 from slm_core.text.report import TextReport
 from slm_core.train.events import (
-    EvalDone,
     Event,
-    ExtractionDone,
-    Notice,
     RunFinished,
-    RunStarted,
     SampleDrawn,
     StepDone,
     from_json,
@@ -132,23 +128,7 @@ def told(events: Iterable[Event]) -> History:
     """The history of a run that has told these events and was never resumed."""
     history = History(Path())
     for event in events:
-        match event:
-            case RunStarted():
-                history.started = event
-            case StepDone():
-                history.losses[event.step] = event.loss
-                history.elapsed[event.step] = event.elapsed_seconds
-                history.last_step = event
-            case EvalDone():
-                history.evaluations[event.step] = event
-            case ExtractionDone():
-                history.extractions[event.step] = event
-            case SampleDrawn():
-                history.samples[event.step, event.source] = event
-            case Notice():
-                history.notices.append(event)
-            case RunFinished():
-                history.finished = event
+        history.take(event)
     return history
 
 
