@@ -1,6 +1,5 @@
 """Where others find this app: its address, as links and QR codes need it."""
 
-import io
 from urllib.parse import urlsplit
 
 import streamlit as st
@@ -40,14 +39,14 @@ def draw_link(link: str) -> None:
     """Draw a link with a button that copies it, and its QR code, to be projected: dark on white in both
     themes."""
     st.code(link, language=None, wrap_lines=True)
-    st.image(_qr_png(link), width=460, alt="The link as a QR code")
+    st.image(_qr_code(link), width=460, alt="The link as a QR code")
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _qr_png(text: str) -> bytes:
+def _qr_code(text: str) -> str:
+    """The picture itself, as a data URI: a file that the server keeps could be gone before the browser asks
+    for it, since the next rerun of a page drops what it no longer shows."""
     import segno  # not at the top: the first page does without
 
-    file = io.BytesIO()
     code = segno.make(text, error="m", micro=False)
-    code.save(file, kind="png", scale=_QR_PIXELS, border=_QR_BORDER, dark="#000000", light="#ffffff")
-    return file.getvalue()
+    return code.svg_data_uri(border=_QR_BORDER, dark="#000000", light="#ffffff", unit="px", scale=_QR_PIXELS)

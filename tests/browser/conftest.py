@@ -131,7 +131,7 @@ class Visits:
         context = self._chromium.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
         page = context.new_page()
         errors: list[str] = []
-        page.on("console", lambda said: errors.append(said.text) if _is_error(said) else None)
+        page.on("console", lambda said: errors.append(_told(said)) if _is_error(said) else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
         self._open.append((page, context, errors))
         page.goto(url)
@@ -161,6 +161,11 @@ def visit(browser) -> Iterator[Visits]:
     visits = Visits(browser)
     yield visits
     visits.leave()
+
+
+def _told(said) -> str:
+    """What a console message says, and of which file: "404 (Not Found)" alone is no help."""
+    return f"{said.text} [{said.location.get('url', '')}]"
 
 
 def _is_error(said) -> bool:

@@ -22,7 +22,9 @@ def test_from_sharing_a_set_up_to_a_point_on_the_wall(start_server, visit, tmp_p
     [wall] = list_walls(runs)
     link = lecturer.get_by_role("dialog").get_by_test_id("stCode").inner_text().replace("\n", "")
     assert link == wall.link.address(f"{server.url}/")
-    assert lecturer.get_by_role("dialog").locator("img").evaluate("it => it.naturalWidth") > 300
+    picture = lecturer.get_by_role("dialog").locator("img")
+    assert picture.evaluate("it => it.naturalWidth") > 300
+    assert picture.get_attribute("src").startswith("data:")  # a file may be gone before it is asked for
 
     student = visit(link)
     main = student.get_by_test_id("stMain")
