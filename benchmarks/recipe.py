@@ -40,7 +40,7 @@ from slm_core.train.trainer import Trainer  # noqa: E402
 
 GPT2_RATE = 6e-4
 RATES = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
-TOKENS = 300_000
+TOKENS = 1_000_000
 TUNING_SEED = 1_000
 
 

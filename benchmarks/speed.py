@@ -90,6 +90,8 @@ def step(asked: Asked) -> str:
     """One training step of ours and of others, and its share of what the processor could do."""
     import torch
 
+    from slm_core.model.linear import onednn_is_faster
+
     torch.set_num_threads(asked.threads)
     rows = []
     for place, size in enumerate(asked.sizes):
@@ -115,14 +117,15 @@ def step(asked: Asked) -> str:
                 shares(reached),
             ]
         )
+    library = "oneDNN" if onednn_is_faster() else "torch's choice, as theirs"
     heads = ["size", "parameters", *(f"{name}, tokens/s" for name in TRAINERS)]
     heads += [*(f"speedup over {name}" for name in TRAINERS[1:]), "ours, of peak"]
     return f"""{table(heads, rows)}
 
 One update of the weights, {asked.threads} threads. transformers: GPT2LMHeadModel, its text in memory.
 nanoGPT's way: biases, batches from a memory-mapped file. Both take torch's AdamW (foreach). Ours is the
-trainer's own step, with rotary positions. The peak is that of multiplying matrices of 1,024 rows in float32,
-measured in the same rounds: {statistics.median(peaks) / 1e9:,.0f} GFLOP/s beside the last size."""
+trainer's own step, with rotary positions, its products by {library}. The peak is that of multiplying
+matrices of 1,024 rows in float32 by the same library, measured in the same rounds: {statistics.median(peaks) / 1e9:,.0f} GFLOP/s beside the last size."""
 
 
 def training_steps(config: ExperimentConfig, folder: Path) -> dict[str, Callable[[], None]]:
@@ -137,13 +140,16 @@ def training_steps(config: ExperimentConfig, folder: Path) -> dict[str, Callable
 
 
 def matrix_peak(seconds: float) -> float:
-    """Multiplications and additions per second while large matrices are multiplied, in float32."""
+    """Multiplications and additions per second while large matrices are multiplied, in float32, by the
+    faster of the libraries that the layers choose from."""
     import torch
 
+    from slm_core.model.linear import Linear
+
     rows = 1_024
-    a, b = torch.randn(2, rows, rows, generator=torch.Generator().manual_seed(0))
-    c = torch.empty(rows, rows)
-    return 2 * rows**3 / seconds_each(lambda: torch.mm(a, b, out=c), seconds)
+    x, layer = torch.randn(rows, rows, generator=torch.Generator().manual_seed(0)), Linear(rows, rows)
+    with torch.no_grad():
+        return 2 * rows**3 / seconds_each(lambda: layer(x), seconds)
 
 
 def generation(asked: Asked) -> str:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from slm_core.config import ExperimentConfig
+from slm_core.model.linear import Linear
 
 IGNORED = -1  # a target that is not scored
 
@@ -57,8 +58,8 @@ def rotate(x: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
     """Turn each pair (x[i], x[i + hs / 2]) by its position's angle. Two tokens' dot product then depends on
     how far they stand apart, not on where. x: (B, nh, T, hs)."""
     cos, sin = angles
-    first, second = x.chunk(2, dim=-1)  # (B, nh, T, hs / 2) each
-    return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
+    partners = x.roll(x.size(-1) // 2, dims=-1)  # (B, nh, T, hs), each number's partner in its place
+    return x * torch.cat((cos, cos), dim=-1) + partners * torch.cat((-sin, sin), dim=-1)
 
 
 def norm(config: ExperimentConfig, size: int) -> nn.Module:
@@ -92,10 +93,10 @@ class Attention(nn.Module):
         super().__init__()
         self.n_head, self.layer = config.n_head, layer
         modern, head_size = config.architecture == "qwen3", config.n_embd // config.n_head
-        self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)
+        self.qkv = Linear(config.n_embd, 3 * config.n_embd)
         self.norm_q = norm(config, head_size) if modern else nn.Identity()
         self.norm_k = norm(config, head_size) if modern else nn.Identity()
-        self.out = nn.Linear(config.n_embd, config.n_embd, bias=False)
+        self.out = Linear(config.n_embd, config.n_embd)
 
     def forward(self, x: Tensor, angles: tuple[Tensor, Tensor] | None, cache: Cache | None) -> Tensor:
         B, T, C = x.shape
@@ -127,9 +128,9 @@ class Block(nn.Module):
         self.norm_1 = norm(config, config.n_embd)
         self.attention = Attention(config, layer)
         self.norm_2 = norm(config, config.n_embd)
-        self.gate = nn.Linear(config.n_embd, width, bias=False) if modern else None
-        self.widen = nn.Linear(config.n_embd, width, bias=False)
-        self.narrow = nn.Linear(width, config.n_embd, bias=False)
+        self.gate = Linear(config.n_embd, width) if modern else None
+        self.widen = Linear(config.n_embd, width)
+        self.narrow = Linear(width, config.n_embd)
         self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, angles: tuple[Tensor, Tensor] | None, cache: Cache | None) -> Tensor:
@@ -158,7 +159,7 @@ class GPT(nn.Module):
             self.dropout = Dropout(config.dropout)
             self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
             self.norm = norm(config, config.n_embd)
-            self.head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
+            self.head = Linear(config.n_embd, config.vocab_size)
         self.tie()
         if generator is not None:
             self.to_empty(device="cpu")
