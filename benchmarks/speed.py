@@ -125,7 +125,8 @@ def step(asked: Asked) -> str:
 One update of the weights, {asked.threads} threads. transformers: GPT2LMHeadModel, its text in memory.
 nanoGPT's way: biases, batches from a memory-mapped file. Both take torch's AdamW (foreach). Ours is the
 trainer's own step, with rotary positions, its products by {library}. The peak is that of multiplying
-matrices of 1,024 rows in float32 by the same library, measured in the same rounds: {statistics.median(peaks) / 1e9:,.0f} GFLOP/s beside the last size."""
+matrices of 1,024 rows in float32 by the same library, measured in the same rounds:
+{statistics.median(peaks) / 1e9:,.0f} GFLOP/s beside the last size."""
 
 
 def training_steps(config: ExperimentConfig, folder: Path) -> dict[str, Callable[[], None]]:
