@@ -1,6 +1,7 @@
 """How long until a model knows as much? Time to a fixed validation loss, for recipes from 2019 to today.
 
     python benchmarks/recipe.py --minutes 90 --text book.txt
+    python benchmarks/recipe.py --as-it-is TINY_CPU
 
 Each recipe is the one before it with one thing changed; the first is GPT-2's. All have a model of the same
 size, the same text, the same steps and schedule. Each learning rate of a grid is tried with one seed, which
@@ -9,9 +10,13 @@ recipe is trained with its best rate and other seeds, all of them in turns, so t
 slows all. The loss to reach is where GPT-2's recipe ends: it has come to the end of its schedule there, which
 helps it, and the others have not. Time is that of the updates; measuring is left out. Prints tables in
 Markdown. --quick only shows that it works.
+
+The best rates do not depend on what else the machine does, so --rates keeps them in a file: found once, they
+are there when the machine is quiet.
 """
 
 import argparse
+import json
 import math
 import platform
 import statistics
@@ -42,6 +47,7 @@ GPT2_RATE = 6e-4
 RATES = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
 TOKENS = 1_000_000
 TUNING_SEED = 1_000
+MEASUREMENTS = 40
 
 
 @dataclass(frozen=True)
@@ -75,10 +81,11 @@ class Bare(Trainer):
 
 @dataclass
 class Track:
-    """One training under way: seconds of updates and validation loss at each measurement."""
+    """One training under way: steps, seconds of updates and validation loss at each measurement."""
 
     config: ExperimentConfig
     dataset: Dataset
+    steps: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     diverged: bool = False
@@ -99,6 +106,7 @@ class Track:
             if isinstance(event, RunFinished):
                 self.diverged = event.reason == "diverged"
             if isinstance(event, EvalDone):
+                self.steps.append(event.step)
                 self.seconds.append(self._spent)
                 self.losses.append(event.validation_loss)
                 return
@@ -114,27 +122,32 @@ class Track:
         return 1_000 * self._spent / max(1, self._trainer.progress.step)
 
     def time_to(self, target: float) -> float:
-        """Seconds of updates until the validation loss is `target`, on straight lines between measurements;
-        infinite if it never is."""
+        """Seconds of updates until the validation loss is `target`; infinite if it never is."""
+        return self._until(target, self.seconds)
+
+    def steps_to(self, target: float) -> float:
+        """Updates until then."""
+        return self._until(target, self.steps)
+
+    def _until(self, target: float, clock: Sequence[float]) -> float:
+        # On straight lines between measurements.
         for place, loss in enumerate(self.losses):
             if loss <= target:
                 if place == 0:
                     return 0.0
-                above, began = self.losses[place - 1], self.seconds[place - 1]
-                return began + (above - target) / (above - loss) * (self.seconds[place] - began)
+                above, began = self.losses[place - 1], clock[place - 1]
+                return began + (above - target) / (above - loss) * (clock[place] - began)
         return math.inf
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What the command line asked for. interval: steps between two measurements."""
+    """What the command line asked for. seeds, rates: how many at most."""
 
-    preset: str
-    steps: int
-    interval: int
     seeds: int
     rates: int
     target: float | None
+    kept_rates: Path | None
 
 
 def main() -> None:
@@ -143,45 +156,66 @@ def main() -> None:
     parser.add_argument("--text", type=Path, help="a real text to read, too")
     parser.add_argument("--preset", default="TINY_CPU", help="whose size the model has")
     parser.add_argument("--steps", type=int, default=1_000)
+    parser.add_argument("--as-it-is", metavar="PRESET", help="with this preset's own text and steps instead")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rates", type=Path, metavar="FILE", help="where the best rates are, or are to be")
     parser.add_argument("--target", type=float, help="loss to reach; by default, where GPT-2's recipe ends")
     parser.add_argument("--minutes", type=float, default=90, help="at most so long; fewer seeds if need be")
     parser.add_argument("--quick", action="store_true", help="a few steps, to see that it works")
     given = parser.parse_args()
-    asked = Asked(given.preset, given.steps, max(1, given.steps // 40), given.seeds, len(RATES), given.target)
+    asked = Asked(given.seeds, len(RATES), given.target, given.rates)
     if given.quick:
-        asked = Asked("ULTRA_TINY", 20, 10, 1, 1, given.target)
+        given.preset, given.steps, asked = "ULTRA_TINY", 20, Asked(1, 1, given.target, None)
     torch.set_num_threads(physical_cores())
     texts = {"the built-in stories": None}
     if given.text:
         texts[given.text.name] = given.text.read_text(encoding="utf-8", errors="replace")
-    for name, text in texts.items():
-        measure(name, text, asked, time.monotonic() + 60 * given.minutes / len(texts))
+    cases = [(name, text, at_length(given.preset, given.steps, text)) for name, text in texts.items()]
+    if given.as_it_is:
+        cases = [(given.as_it_is, None, as_it_is(given.as_it_is))]
+    for name, text, base in cases:
+        measure(name, prepare(base, text), base, asked, time.monotonic() + 60 * given.minutes / len(cases))
 
 
-def measure(name: str, text: str | None, asked: Asked, deadline: float) -> None:
-    """Tune, train and print the tables of one text."""
-    base = load_preset(asked.preset).config.with_changes(
+def at_length(preset: str, steps: int, text: str | None) -> ExperimentConfig:
+    """A preset's model, with a million tokens to read and so many steps."""
+    return load_preset(preset).config.with_changes(
         {
             "corpus": "own" if text else "stories",
             "dataset_size": TOKENS,
-            "max_iters": asked.steps,
-            "warmup_iters": asked.steps // 20,
-            "eval_interval": asked.interval,
+            "max_iters": steps,
+            "warmup_iters": steps // 20,
+            "eval_interval": max(1, steps // MEASUREMENTS),
         }
     )
-    dataset = prepare(base, text)
-    tried = {
-        (place, rate): Track(configured(base, recipe, rate, TUNING_SEED), dataset)
-        for place, recipe in enumerate(RECIPES)
-        for rate in recipe.rates[: asked.rates]
-    }
-    began = time.monotonic()
-    train_in_turns(list(tried.values()), asked, deadline)
-    target = tried[0, GPT2_RATE].best if asked.target is None else asked.target
-    rates = [best_rate(tried, place, target) for place in range(len(RECIPES))]
-    per_run = (time.monotonic() - began) / len(tried)
-    seeds = min(asked.seeds, int((deadline - time.monotonic()) / (per_run * len(RECIPES))))
+
+
+def as_it_is(preset: str) -> ExperimentConfig:
+    """A preset's own config, measured often enough to see when a loss is reached."""
+    config = load_preset(preset).config
+    return config.with_changes({"eval_interval": max(1, config.max_iters // (2 * MEASUREMENTS))})
+
+
+def measure(name: str, dataset: Dataset, base: ExperimentConfig, asked: Asked, deadline: float) -> None:
+    """Tune, train and print the tables of one text."""
+    rates = kept_rates(asked, name)
+    per_run = 0.0
+    if rates is None:
+        began = time.monotonic()
+        tried = {
+            (place, rate): Track(configured(base, recipe, rate, TUNING_SEED), dataset)
+            for place, recipe in enumerate(RECIPES)
+            for rate in recipe.rates[: asked.rates]
+        }
+        train_in_turns(list(tried.values()), base, deadline)
+        per_run = (time.monotonic() - began) / len(tried)
+        target = tried[0, GPT2_RATE].best if asked.target is None else asked.target
+        rates = [best_rate(tried, place, target) for place in range(len(RECIPES))]
+        print(f"\n{name}, one seed that is not used again:\n\n{tuning_table(tried)}", flush=True)
+        keep_rates(asked, name, rates)
+    seeds = asked.seeds
+    if per_run:
+        seeds = min(seeds, int((deadline - time.monotonic()) / (per_run * len(RECIPES))))
     if seeds < 1:
         sys.exit("There is no time left for a seed. Allow more --minutes or fewer --steps.")
     tracks = [
@@ -189,11 +223,26 @@ def measure(name: str, text: str | None, asked: Asked, deadline: float) -> None:
         for seed in range(1, seeds + 1)
     ]
     for of_seed in tracks:
-        train_in_turns(of_seed, asked, math.inf)
-    if asked.target is None:
-        target = max(of_seed[0].best for of_seed in tracks)
-    print(report(name, asked, dataset, tracks, rates, target), flush=True)
-    print(tuning_table(tried), flush=True)
+        train_in_turns(of_seed, base, math.inf)
+    target = max(of_seed[0].best for of_seed in tracks) if asked.target is None else asked.target
+    print(report(name, dataset, tracks, rates, target), flush=True)
+
+
+def kept_rates(asked: Asked, name: str) -> list[float] | None:
+    """The best rates of a text that were found before, one for each recipe."""
+    if asked.kept_rates is None or not asked.kept_rates.exists():
+        return None
+    found = json.loads(asked.kept_rates.read_text(encoding="utf-8")).get(name, {})
+    return [found[recipe.name] for recipe in RECIPES] if set(found) >= {r.name for r in RECIPES} else None
+
+
+def keep_rates(asked: Asked, name: str, rates: Sequence[float]) -> None:
+    """Writes them, beside those of other texts."""
+    if asked.kept_rates is None:
+        return
+    known = json.loads(asked.kept_rates.read_text(encoding="utf-8")) if asked.kept_rates.exists() else {}
+    known[name] = {recipe.name: rate for recipe, rate in zip(RECIPES, rates, strict=True)}
+    asked.kept_rates.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
 
 
 def configured(base: ExperimentConfig, recipe: Recipe, rate: float, seed: int) -> ExperimentConfig:
@@ -201,10 +250,10 @@ def configured(base: ExperimentConfig, recipe: Recipe, rate: float, seed: int) -
     return base.with_changes({**recipe.changes, "learning_rate": rate, "min_lr": rate / 10, "seed": seed})
 
 
-def train_in_turns(tracks: Sequence[Track], asked: Asked, deadline: float) -> None:
+def train_in_turns(tracks: Sequence[Track], base: ExperimentConfig, deadline: float) -> None:
     """Train all to their ends, each up to its next measurement in turn. Exits if that would take longer than
     to the deadline."""
-    rounds = math.ceil(asked.steps / asked.interval) + 1
+    rounds = math.ceil(base.max_iters / base.eval_interval) + 1
     for done in range(rounds):
         began = time.monotonic()
         for track in tracks:
@@ -225,35 +274,35 @@ def best_rate(tried: dict[tuple[int, float], Track], place: int, target: float) 
     found = {rate: track for (of, rate), track in tried.items() if of == place and not track.diverged}
     if not found:
         sys.exit(f"{RECIPES[place].name}: every rate diverged.")
-    return min(found, key=lambda rate: (found[rate].time_to(target), found[rate].best))
+    return min(found, key=lambda rate: (found[rate].steps_to(target), found[rate].best))
 
 
-def report(
-    name: str, asked: Asked, dataset: Dataset, tracks: list[list[Track]], rates: list[float], target: float
-) -> str:
+def report(name: str, dataset: Dataset, tracks: list[list[Track]], rates: list[float], target: float) -> str:
     """The table of one text; a ratio is between two runs of one seed."""
     rows = []
     for place, recipe in enumerate(RECIPES):
         mine = [of_seed[place] for of_seed in tracks]
+        steps = [track.steps_to(target) for track in mine]
         seconds = [track.time_to(target) for track in mine]
         ratios = [of_seed[0].time_to(target) / took for of_seed, took in zip(tracks, seconds, strict=True)]
         speed = spread(ratios, 2) if max(seconds) < math.inf else ""
         rate = f"{rates[place]:g}{at_the_end(recipe, rates[place])}"
         rows.append(
-            f"| {recipe.name} | {rate} | {spread(seconds, 1)} | {speed} "
+            f"| {recipe.name} | {rate} | {spread(steps, 0)} | {spread(seconds, 1)} | {speed} "
             f"| {statistics.mean(track.step_milliseconds for track in mine):.1f} "
             f"| {spread([track.best for track in mine], 3)} |"
         )
-    size = budget(tracks[0][0].config).parameters
+    config = tracks[0][0].config
+    size = budget(config).parameters / 1e6
     machine = cpu().label.removeprefix("CPU · ")
     return f"""
 ## {name}
 
-{size / 1e6:.2f} M parameters ({asked.preset}), {len(dataset.train):,} training tokens, {asked.steps:,} steps,
-seeds: {len(tracks)}; mean (lowest to highest). Validation loss to reach: {target:.3f} nats per token.
+{size:.2f} M parameters, {len(dataset.train):,} training tokens, {config.max_iters:,} steps; seeds:
+{len(tracks)}; mean (lowest to highest). Validation loss to reach: {target:.3f} nats per token.
 
-| recipe | learning rate | seconds to that loss | speed (GPT-2's is 1) | ms a step | lowest loss |
-|---|---|---|---|---|---|
+| recipe | learning rate | steps to that loss | seconds | speed (GPT-2's is 1) | ms a step | lowest loss |
+|---|---|---|---|---|---|---|
 {chr(10).join(rows)}
 
 {machine}, {torch.get_num_threads()} threads ({platform.system()}), torch {torch.__version__}.
