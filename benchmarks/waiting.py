@@ -1,10 +1,11 @@
-"""What a lecturer waits for: the app to open, the first point on the chart, the end of the run.
+"""What a lecturer waits for: the app to open, the first point on the chart, the end of the run, other pages.
 
     python benchmarks/waiting.py --rounds 4
 
 Each round starts a fresh server, opens it in Chromium, presses Train once and waits. Printed, in seconds:
 from starting the server to a page that can be used; from the click to the first point; from the click to the
-end. Needs what requirements-dev.txt installs, and a Chromium.
+end; and then, from the click on a page in the menu until it stands there complete, the first time and from
+then on. Needs what requirements-dev.txt installs, and a Chromium.
 """
 
 import argparse
@@ -13,15 +14,41 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from watching import CHART_POINT, start_server
 
 IDLE_SECONDS = 4.0  # a lecturer says a word or two before pressing Train
+PAGES = {  # by its title, the menu it is in
+    "Playground": "Learn",
+    "Data": "Text",
+    "Tokenizer": "Text",
+    "Compare": "Labs",
+    "Scaling lab": "Labs",
+    "Train": "Learn",
+}
+TURNS = 4  # to each page, the first of which is taken by itself
+COMPLETE = """title => {
+    const heading = document.querySelector("[data-testid=stMain] h1");
+    const app = document.querySelector("[data-testid=stApp]");
+    return heading?.innerText.trim().startsWith(title) && app.dataset.testScriptState === "notRunning";
+}"""
+
+
+@dataclass
+class Waits:
+    """What was waited for in one round, in seconds."""
+
+    opened: float
+    first_point: float
+    end: float
+    first_turns: dict[str, float] = field(default_factory=dict)
+    turns: dict[str, list[float]] = field(default_factory=dict)
 
 
 def main() -> None:
@@ -38,17 +65,27 @@ def main() -> None:
         browser.new_page().goto("about:blank")
         for number in range(asked.rounds):
             rounds.append(once(browser, asked.preset))
-            opened, first, end = rounds[-1]
-            print(
-                f"round {number + 1}: open {opened:.1f}, first point {first:.1f}, end {end:.1f}", flush=True
-            )
+            print(f"round {number + 1}: {told(rounds[-1:])}", flush=True)
         browser.close()
-    opened, first, end = (statistics.median(column) for column in zip(*rounds, strict=True))
-    print(f"median: open {opened:.1f} s, first point {first:.1f} s, end {end:.1f} s; preset {asked.preset}")
+    print(f"median: {told(rounds)}; preset {asked.preset}\n")
+    print(f"{'turning to':14} {'first time':>10} {'later: median':>14} {'longest':>8}")
+    for title in PAGES:
+        later = [seconds for each in rounds for seconds in each.turns[title]]
+        first = statistics.median(each.first_turns[title] for each in rounds)
+        print(f"{title:14} {first:10.2f} {statistics.median(later):14.2f} {max(later):8.2f}")
 
 
-def once(browser: Browser, preset: str) -> tuple[float, float, float]:
-    """Seconds to a page that can be used, to the first point, and to the end of the run."""
+def told(rounds: list[Waits]) -> str:
+    """Medians over rounds."""
+    names = {"opened": "open", "first_point": "first point", "end": "end"}
+    medians = {
+        said: statistics.median(getattr(each, name) for each in rounds) for name, said in names.items()
+    }
+    return ", ".join(f"{said} {seconds:.1f} s" for said, seconds in medians.items())
+
+
+def once(browser: Browser, preset: str) -> Waits:
+    """A fresh server, from its start to turning its pages."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         server, url = start_server(Path(folder))
@@ -63,11 +100,30 @@ def once(browser: Browser, preset: str) -> tuple[float, float, float]:
             page.wait_for_selector(CHART_POINT, timeout=60_000)
             first = time.perf_counter() - clicked
             page.get_by_text("Finished:").wait_for(timeout=3_600_000)
-            return opened, first, time.perf_counter() - clicked
+            waits = Waits(opened, first, time.perf_counter() - clicked)
+            leaf(page, waits)
+            return waits
         finally:
             page.close()
             server.terminate()
             server.wait()
+
+
+def leaf(page: Page, waits: Waits) -> None:
+    """Turn to every page a few times."""
+    for turn in range(TURNS):
+        for title, section in PAGES.items():
+            page.get_by_test_id("stTopNavSection").get_by_text(section, exact=True).click()
+            link = page.get_by_test_id("stTopNavDropdownLink").get_by_text(title, exact=True)
+            link.wait_for()
+            began = time.perf_counter()
+            link.click()
+            page.wait_for_function(COMPLETE, arg=title)
+            took = time.perf_counter() - began
+            if turn == 0:
+                waits.first_turns[title] = took
+            else:
+                waits.turns.setdefault(title, []).append(took)
 
 
 if __name__ == "__main__":
