@@ -1,13 +1,15 @@
 """A class at work: thirty students train at once on one server and watch. Does everybody get a fair share?
 
-    python benchmarks/classroom.py --students 30
+    python benchmarks/classroom.py --students 30 --within 3
+    python benchmarks/classroom.py --students 30 --within 0
 
-A server is started on this machine, with the profile "classroom" and its runs in a temporary folder. All
-students open the app, choose a preset, press Train in the same moment and watch until their run has ended;
-every third one leafs through the other pages meanwhile. Printed: how long they waited, how evenly, how fast
-pages answered, what the server needed. Ends with exit code 1 if anything failed for anybody. The students
-share the machine with the server, so both are slower than in a class. Needs what requirements-dev.txt
-installs.
+A server is started on this machine, with the profile "classroom" and its runs in a temporary folder. The
+lecturer asks for three things, one after the other: open the app, choose a preset, press Train. Each student
+does each at a moment of their own within so many seconds, as people do; within 0, all do it in the same
+thousandth of a second, which is the worst that a server can meet. They watch until their run has ended; every
+third one leafs through the other pages meanwhile. Printed: how long they waited, how evenly, how fast pages
+answered, what the server needed. Ends with exit code 1 if anything failed for anybody. The students share the
+machine with the server, so both are slower than in a class. Needs what requirements-dev.txt installs.
 """
 
 import argparse
@@ -20,9 +22,10 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 
 import psutil
 
@@ -79,6 +82,9 @@ def main() -> None:
     """Holds the lesson and prints what came of it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--students", type=int, default=30, choices=range(1, 101), metavar="1..100")
+    parser.add_argument(
+        "--within", type=float, default=3.0, help="seconds in which all do what they are told"
+    )
     parser.add_argument("--preset", default="ULTRA_TINY")
     parser.add_argument("--minutes", type=float, default=15.0, help="after which who is not done has failed")
     asked = parser.parse_args()
@@ -87,45 +93,62 @@ def main() -> None:
         server, address = start_server(Path(folder))
         load = Load(psutil.Process(server.pid))
         try:
-            lessons = asyncio.run(lesson(address, load, asked.students, asked.preset, asked.minutes * 60))
+            lessons = asyncio.run(lesson(address, load, asked))
         finally:
             server.terminate()
             server.wait()
+    print(f"\nEach student acts within {asked.within:g} s of being told.", end="")
     failed = report(lessons, load, asked.preset)
     sys.exit(1 if failed else 0)
 
 
-async def lesson(address: str, load: Load, count: int, preset: str, seconds: float) -> list[Lesson]:
-    """The whole lesson, for `count` students; `seconds` is the longest that it may take."""
+async def lesson(address: str, load: Load, asked: argparse.Namespace) -> list[Lesson]:
+    """The whole lesson, in at most about the minutes asked for."""
     lecturer = Student(address)
     await lecturer.open()
     await asyncio.sleep(WARM_UP_SECONDS)
     await lecturer.leave()
-    lessons = [Lesson(Student(address)) for _ in range(count)]
+    lessons = [Lesson(Student(address)) for _ in range(asked.students)]
+    random = Random(0)  # the same moments each time
     watching = asyncio.create_task(load.watch())
-    await asyncio.gather(*(arrive(each, preset) for each in lessons))
-    ready = [each for each in lessons if not each.failure]
-    print(f"{len(ready)} of {count} students are ready; all press Train now.", flush=True)
-    await asyncio.gather(*(take_part(each, number, seconds) for number, each in enumerate(ready)))
+
+    async def told(do: Callable[[Lesson], Awaitable[None]]) -> None:
+        """Has all do something who can, each at a moment of their own."""
+        moments = [(each, random.uniform(0, asked.within)) for each in lessons if not each.failure]
+        await asyncio.gather(*(_at(moment, each, do) for each, moment in moments))
+
+    await told(arrive)
+    await told(lambda each: choose(each, asked.preset))
+    print(f"{sum(not each.failure for each in lessons)} of {asked.students} students are ready.", flush=True)
+    await told(lambda each: take_part(each, lessons.index(each), asked.minutes * 60))
     watching.cancel()
     await asyncio.gather(*(each.student.leave() for each in lessons))
     return lessons
 
 
-async def arrive(lesson: Lesson, preset: str) -> None:
-    """Open the app and choose a preset."""
+async def _at(moment: float, lesson: Lesson, do: Callable[[Lesson], Awaitable[None]]) -> None:
+    await asyncio.sleep(moment)
     try:
-        lesson.answers["open the app"].append(await lesson.student.open())
-        lesson.answers["choose a preset"].append(await lesson.student.choose("Preset", preset))
+        await do(lesson)
     except (NotThereError, OSError) as error:
         lesson.failure = str(error)
+
+
+async def arrive(lesson: Lesson) -> None:
+    """Open the app."""
+    lesson.answers["open the app"].append(await lesson.student.open())
+
+
+async def choose(lesson: Lesson, preset: str) -> None:
+    """Choose a preset."""
+    lesson.answers["choose a preset"].append(await lesson.student.choose("Preset", preset))
 
 
 async def take_part(lesson: Lesson, number: int, seconds: float) -> None:
     """Press Train and watch to the end of the run; every third student leafs through the pages meanwhile."""
     student, began = lesson.student, time.perf_counter()
+    lesson.answers["press Train"].append(await student.press("Train"))
     try:
-        lesson.answers["press Train"].append(await student.press("Train"))
         await student.until(
             lambda: student.page.has_point or student.failures, seconds, "the first measured point"
         )
@@ -137,9 +160,8 @@ async def take_part(lesson: Lesson, number: int, seconds: float) -> None:
         await student.until(lambda: student.page.has_finished or student.failures, left, "the end of the run")
         if student.page.has_finished:
             lesson.to_finish = time.perf_counter() - began
-    except NotThereError as error:
-        lesson.failure = str(error)
-    lesson.answers[WATCHED] += student.refreshes
+    finally:
+        lesson.answers[WATCHED] += student.refreshes
 
 
 async def _leaf(lesson: Lesson) -> None:
