@@ -193,7 +193,7 @@ def at_length(preset: str, steps: int, text: str | None) -> ExperimentConfig:
 def as_it_is(preset: str) -> ExperimentConfig:
     """A preset's own config, measured often enough to see when a loss is reached."""
     config = load_preset(preset).config
-    return config.with_changes({"eval_interval": max(1, config.max_iters // (2 * MEASUREMENTS))})
+    return config.with_changes({"eval_interval": max(1, config.max_iters // MEASUREMENTS)})
 
 
 def measure(name: str, dataset: Dataset, base: ExperimentConfig, asked: Asked, deadline: float) -> None:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,6 +34,7 @@ from slm_core.text.corpus import prepare  # noqa: E402
 SIZES = ("ULTRA_TINY", "TINY_CPU", "SMALL_CPU", "MEDIUM_CPU")
 WIDTHS = (32, 64, 128, 256, 512)
 OURS, TRANSFORMERS, PLAIN = TRAINERS = ("ours", "transformers", "nanoGPT's way")
+SWEEP_SIZES, SWEEP_SEEDS, SWEEP_PATIENCE = (200, 1_000, 3_000, 10_000, 30_000), 3, 3  # the Scaling lab's
 TEXT_TOKENS = 60  # of one written text: no model's window is ever full
 MEMORY_STEPS = 5
 NO_MODEL = "nothing"
@@ -74,8 +75,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=7, help="at most")
     parser.add_argument("--seconds", type=float, default=1.5, help="of one turn")
     parser.add_argument("--threads", type=int, default=physical_cores(), help="that train one model")
-    parser.add_argument("--sweep-runs", type=int, default=15)
-    parser.add_argument("--sweep-steps", type=int, default=60)
+    parser.add_argument("--sweep-runs", type=int, default=15, help="at most")
+    parser.add_argument("--sweep-steps", type=int, default=0, help="of each run; by default, its preset's")
     parser.add_argument("--quick", action="store_true", help="hardly anything, to see that it works")
     parser.add_argument("--write", type=Path, help="a page in Markdown, such as docs/speed.md")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)  # how `memory` calls this script
@@ -179,44 +180,56 @@ weights. transformers has its cache; llama.cpp is called from Python, by cyllama
 
 
 def sweep(asked: Asked) -> str:
-    """A sweep's runs at once, as the app does it, against one after another."""
-    steps, base = asked.sweep_steps, load_preset("ULTRA_TINY").config
-    changes = {"max_iters": steps, "eval_interval": steps, "warmup_iters": min(base.warmup_iters, steps)}
-    config = base.with_changes(changes)
-    counts = {"a sweep": asked.sweep_runs, "two runs": 2}
-    ways = {
-        (name, at_once): partial(scheduled, config, count, at_once)
-        for name, count in counts.items()
-        for at_once in (True, False)
+    """A sweep as the app does it, and two runs at once, against one run after another."""
+    base = load_preset("ULTRA_TINY").config
+    if asked.sweep_steps:
+        few = {"max_iters": asked.sweep_steps, "eval_interval": asked.sweep_steps}
+        base = base.with_changes({**few, "warmup_iters": min(base.warmup_iters, asked.sweep_steps)})
+    plain = [
+        base.with_changes({"dataset_size": size, "seed": seed})
+        for seed in range(1, 1 + SWEEP_SEEDS)
+        for size in SWEEP_SIZES
+    ][: asked.sweep_runs]
+    early = [config.with_changes({"patience": SWEEP_PATIENCE}) for config in plain]
+    whats = {
+        f"a sweep: {len(plain)} runs, dataset_size": (plain, early),
+        "the same, none ends early": (plain, plain),
+        "two runs": (plain[:2], plain[:2]),
     }
-    scheduled(config, 1, at_once=False)  # loads what is loaded once
+    ways = {(what, "plain"): partial(scheduled, configs, False) for what, (configs, _) in whats.items()}
+    ways |= {(what, "ours"): partial(scheduled, configs, True) for what, (_, configs) in whats.items()}
+    del ways["the same, none ends early", "plain"]  # is the first of all
+    scheduled(plain[:1], at_once=False)  # loads what is loaded once
     found = in_turn(ways, asked)
+    found["the same, none ends early", "plain"] = found[next(iter(whats)), "plain"]
     rows = [
         [
-            f"{name}: {count} of ULTRA_TINY",
-            times(found[name, False]),
-            times(found[name, True]),
-            factors(found[name, True], found[name, False]),
+            what,
+            times(found[what, "plain"]),
+            times(found[what, "ours"]),
+            factors(found[what, "ours"], found[what, "plain"]),
         ]
-        for name, count in counts.items()
+        for what in whats
     ]
     heads = ["what", "one after another", "at once, on the scheduler", "speedup"]
+    sizes = ", ".join(f"{size:,}" for size in SWEEP_SIZES)
     return f"""{table(heads, rows)}
 
-Each run has {steps} steps and measures its losses at the start and at the end. One after another, each has
-the number of threads that is fastest; at once, each has one. Both keep everything that a run keeps."""
+ULTRA_TINY with a dataset_size of {sizes}, {SWEEP_SEEDS} seeds each, {base.max_iters} steps. As the Scaling
+lab does it, a run ends after {SWEEP_PATIENCE} measurements without a better validation loss. One after
+another, each run does all its steps and has the number of threads that is fastest; at once, each has one. All
+keep everything that a run keeps."""
 
 
-def scheduled(config: ExperimentConfig, runs: int, at_once: bool) -> float:
-    """Seconds for so many runs that differ in their seed, from the first start to the last end."""
+def scheduled(configs: Sequence[ExperimentConfig], at_once: bool) -> float:
+    """Seconds for these runs, from the first start to the last end."""
     from slm_core.runs.scheduler import Scheduler
 
     with tempfile.TemporaryDirectory() as folder:
         scheduler, started = Scheduler(Path(folder)), []
         began = time.perf_counter()
-        for seed in range(runs):
-            changed = config.with_changes({"seed": seed})
-            started.append(scheduler.start(changed, name=f"run {seed}", threads=1 if at_once else 0))
+        for number, config in enumerate(configs):
+            started.append(scheduler.start(config, name=f"run {number}", threads=1 if at_once else 0))
             if not at_once:
                 scheduler.wait(started[-1])
         for run in started:
