@@ -58,6 +58,11 @@ class Lesson:
         """Everything that went wrong."""
         return [*self.student.failures, *([self.failure] if self.failure else [])]
 
+    @property
+    def page_seconds(self) -> list[float]:
+        """How long all pages took that were asked for."""
+        return [second for what, seconds in self.answers.items() if what != WATCHED for second in seconds]
+
 
 @dataclass
 class Load:
@@ -185,8 +190,7 @@ def report(lessons: Sequence[Lesson], load: Load, preset: str) -> bool:
             answers[what] += seconds
     for what, seconds in answers.items():
         _line(what, seconds)
-    pages = [second for what, seconds in answers.items() if what != WATCHED for second in seconds]
-    _line("all pages together", pages)
+    _line("all pages together", [second for each in lessons for second in each.page_seconds])
     if finished:
         ends = [each.to_finish for each in finished]
         print(f"\nworst / median end {max(ends) / statistics.median(ends):.2f}, first end {min(ends):.1f} s")

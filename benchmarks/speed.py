@@ -1,4 +1,4 @@
-"""How fast is it, beside others? Training, writing, sweeps, memory, and how time grows with size.
+"""How fast is it, beside others? Training, writing, sweeps and memory.
 
     python benchmarks/speed.py --write docs/speed.md
     python benchmarks/speed.py --parts step,generation --minutes 10
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from speed_report import factors, made_by, rates, shares, table, times, write_section  # noqa: E402
-from speed_rounds import Asked, in_turn, seconds_each, slope  # noqa: E402
+from speed_rounds import Asked, in_turn, seconds_each  # noqa: E402
 
 from slm_core.bench import others_busy  # noqa: E402
 from slm_core.config import ExperimentConfig, load_preset  # noqa: E402
@@ -32,7 +32,6 @@ from slm_core.model.budget import budget  # noqa: E402
 from slm_core.text.corpus import prepare  # noqa: E402
 
 SIZES = ("ULTRA_TINY", "TINY_CPU", "SMALL_CPU", "MEDIUM_CPU")
-WIDTHS = (32, 64, 128, 256, 512)
 OURS, TRANSFORMERS, PLAIN = TRAINERS = ("ours", "transformers", "nanoGPT's way")
 SWEEP_SIZES, SWEEP_SEEDS, SWEEP_PATIENCE = (200, 1_000, 3_000, 10_000, 30_000), 3, 3  # the Scaling lab's
 TEXT_TOKENS = 60  # of one written text: no model's window is ever full
@@ -49,7 +48,6 @@ def main() -> None:
         return
     asked = Asked(
         sizes=SIZES[:2] if given.quick else SIZES,
-        widths=WIDTHS[:2] if given.quick else WIDTHS,
         rounds=1 if given.quick else given.rounds,
         seconds=0.02 if given.quick else given.seconds,
         threads=given.threads,
@@ -103,7 +101,7 @@ def step(asked: Asked) -> str:
                 for name, work in training_steps(config, Path(folder)).items()
             }
             ways["peak"] = partial(matrix_peak, asked.seconds / 3)
-            found = in_turn(ways, asked.share(place, len(asked.sizes)))
+            found = in_turn(ways, asked.rounds, asked.share(place, len(asked.sizes)).until)
         cost, peaks = budget(config), found.pop("peak")
         reached = [cost.flops_per_step / took / peak for took, peak in zip(found[OURS], peaks, strict=True)]
         rows.append(
@@ -169,7 +167,7 @@ def generation(asked: Asked) -> str:
             name: partial(seconds_each, work, asked.seconds)
             for name, work in rivals.writers(checkpoint, TEXT_TOKENS).items()
         }
-        found = in_turn(ways, asked.share(place, len(asked.sizes)))
+        found = in_turn(ways, asked.rounds, asked.share(place, len(asked.sizes)).until)
         for name, took in found.items():
             per_second = rates([TEXT_TOKENS / each for each in took])
             rows.append([size, name, per_second, "" if name == OURS else factors(found[OURS], took)])
@@ -200,7 +198,7 @@ def sweep(asked: Asked) -> str:
     ways |= {(what, "ours"): partial(scheduled, configs, True) for what, (_, configs) in whats.items()}
     del ways["the same, none ends early", "plain"]  # is the first of all
     scheduled(plain[:1], at_once=False)  # loads what is loaded once
-    found = in_turn(ways, asked)
+    found = in_turn(ways, asked.rounds, asked.until)
     found["the same, none ends early", "plain"] = found[next(iter(whats)), "plain"]
     rows = [
         [
@@ -270,43 +268,7 @@ def megabytes_after_training(size: str, threads: int) -> int:
     return round(psutil.Process().memory_info().rss / 1e6)
 
 
-def growth(asked: Asked) -> str:
-    """How the time of a step grows with the number of parameters."""
-    import speed_rivals as rivals
-    import torch
-
-    torch.set_num_threads(asked.threads)
-    base = load_preset("TINY_CPU").config.with_changes({"n_layer": 4})
-    dataset = prepare(base)
-    base = base.with_changes({"vocab_size": dataset.tokenizer.vocab_size})
-    configs = {width: base.with_changes({"n_embd": width}) for width in asked.widths}
-    ways = {
-        width: partial(seconds_each, rivals.our_step(config, dataset), asked.seconds)
-        for width, config in configs.items()
-    }
-    found = in_turn(ways, asked)
-    costs = [budget(config) for config in configs.values()]
-    sizes, took = [cost.parameters for cost in costs], list(found.values())
-    rows = [
-        [
-            f"{width}",
-            f"{sizes[place] / 1e6:.2f} M",
-            times(took[place]),
-            rates([base.tokens_per_step / each for each in took[place]]),
-            f"{costs[place].flops_per_step / statistics.median(took[place]) / 1e9:,.0f}",
-            f"{slope(sizes[place - 1 : place + 1], took[place - 1 : place + 1]):.2f}" if place else "",
-        ]
-        for place, width in enumerate(configs)
-    ]
-    heads = ["width", "parameters", "one step", "tokens/s", "GFLOP/s", "power since the row above"]
-    return f"""{table(heads, rows)}
-
-{base.n_layer} layers, {base.tokens_per_step:,} tokens a step, {asked.threads} threads. Over all rows, time
-grows as the number of parameters to the power of {slope(sizes, took):.2f}: the slope of the line where both
-axes are logarithmic. Arithmetic alone would make it about 1; small models do not keep the processor busy."""
-
-
-PARTS = {"step": step, "generation": generation, "sweep": sweep, "memory": memory, "growth": growth}
+PARTS = {"step": step, "generation": generation, "sweep": sweep, "memory": memory}
 PROGRAMS = {"step": ["transformers"], "generation": ["transformers", "cyllama", "numpy"]}
 
 

@@ -1,4 +1,4 @@
-"""Tables of speed.py, and the page that they are written to."""
+"""Tables of speed.py and growth.py, and the page that they are written to."""
 
 import datetime
 import re
@@ -20,6 +20,7 @@ each round by itself. The line below each table says where and when; yours diffe
 
 ```bash
 python benchmarks/speed.py --write docs/speed.md
+python benchmarks/growth.py --write docs/speed.md --picture docs/pictures/growth.png
 ```
 
 ## Training
@@ -42,7 +43,7 @@ python benchmarks/speed.py --write docs/speed.md
 <!-- measured: memory -->
 <!-- end -->
 
-## How time grows with size
+## How it grows
 
 <!-- measured: growth -->
 <!-- end -->
@@ -86,7 +87,7 @@ def _spread(values: Sequence[float], shown: Callable[[float], str]) -> str:
 def made_by(busy: float, *packages: str) -> str:
     """Command, machine, day and versions in a line. busy: the share of the processor that others took."""
     versions = "".join(f", {package} {found}" for package in packages if (found := _version(package)))
-    command = shlex.join(["python", "benchmarks/speed.py", *sys.argv[1:]])
+    command = shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
     day = f"{datetime.date.today():%d %B %Y}"
     return (
         f"Made by `{command}` on {machine()}{versions}, {day}. Other programs took {busy:.0%} of the "

@@ -5,6 +5,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,7 +14,6 @@ class Asked:
     time.monotonic."""
 
     sizes: Sequence[str]
-    widths: Sequence[int]
     rounds: int
     seconds: float
     threads: int
@@ -27,16 +27,19 @@ class Asked:
         return replace(self, until=now + (self.until - now) / (total - place))
 
 
-def in_turn(ways: Mapping[str, Callable[[], float]], asked: Asked) -> dict[str, list[float]]:
-    """What each way gives in each round, one round at least; the first of one is the last of the next."""
+def in_turn(
+    ways: Mapping[Any, Callable[[], float]], rounds: int, until: float = math.inf
+) -> dict[Any, list[float]]:
+    """What each way gives in each round, one round at least; the first of one is the last of the next.
+    until: when the time is up, by time.monotonic."""
     found, order = {name: [] for name in ways}, list(ways)
-    for number in range(asked.rounds):
+    for number in range(rounds):
         began = time.monotonic()
         for name in order:
             found[name].append(ways[name]())
         order = [*order[1:], order[0]]
-        print(f"  round {number + 1} of {asked.rounds}", flush=True)
-        if 2 * time.monotonic() - began > asked.until:  # another one would end too late
+        print(f"  round {number + 1} of {rounds}", flush=True)
+        if 2 * time.monotonic() - began > until:  # another one would end too late
             break
     return found
 

@@ -38,7 +38,7 @@ def torchrun(runs: Path, *program: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", *program]
     environment = {**os.environ, "SLM_RUNS": str(runs), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        command, env=environment, cwd=runs.parent, capture_output=True, text=True, check=False, timeout=120
+        command, env=environment, cwd=runs.parent, capture_output=True, text=True, check=False, timeout=240
     )
 
 
