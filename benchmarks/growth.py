@@ -48,7 +48,6 @@ class Curve:
 
     what: str
     unit: str
-    cost: str
     sizes: Sequence[float]
     took: Sequence[Sequence[float]]
     remarks: Sequence[str] = field(default_factory=list)
@@ -101,7 +100,6 @@ def models(widths: Sequence[int], rounds: int) -> Curve:
     return Curve(
         "a training step",
         "parameters",
-        "seconds",
         [cost.parameters for cost in costs],
         list(found.values()),
         [
@@ -124,7 +122,7 @@ def texts(stories: Sequence[int], rounds: int) -> Curve:
 
     found = in_turn({count: partial(read, count) for count in stories}, rounds)
     megabytes = [len(text.encode()) / 1e6 for text in written.values()]
-    return Curve("reading one's own text", "megabytes", "seconds", megabytes, list(found.values()))
+    return Curve("reading one's own text", "megabytes", megabytes, list(found.values()))
 
 
 def runs(counts: Sequence[int], rounds: int) -> Curve:
@@ -144,7 +142,7 @@ def runs(counts: Sequence[int], rounds: int) -> Curve:
                 shutil.copytree(run.folder, root / f"{run.id}-{number:04}")
             made = max(made, count)
             found.append(with_server(root, lambda address: asyncio.run(leaf(address, rounds))))
-    return Curve("drawing the page Compare", "runs", "seconds", counts, found)
+    return Curve("drawing the page Compare", "runs", counts, found)
 
 
 async def leaf(address: str, times_: int) -> list[float]:
@@ -183,7 +181,7 @@ def students(counts: Sequence[int]) -> Curve:
         pages = sorted(seconds for each in lessons for seconds in each.page_seconds)
         p95 = pages[math.ceil(0.95 * len(pages)) - 1]
         remarks.append(f"pages p95 {p95:.2f} s, {load.peak_bytes / 1e6:,.0f} MB")
-    return Curve("training in a class", "students", "seconds", counts, found, remarks)
+    return Curve("training in a class", "students", counts, found, remarks)
 
 
 def with_server(folder: Path, use: Callable[[str], list[float]]) -> list[float]:
@@ -238,10 +236,13 @@ def draw(curves: Sequence[Curve], file: Path) -> None:
     figure = make_subplots(2, 2, subplot_titles=[curve.what for curve in curves], vertical_spacing=0.2)
     for place, curve in enumerate(curves):
         row, column = place // 2 + 1, place % 2 + 1
+        medians = [statistics.median(took) for took in curve.took]
         figure.add_scatter(
             x=list(curve.sizes),
-            y=[statistics.median(took) for took in curve.took],
-            mode="lines+markers",
+            y=medians,
+            mode="lines+markers+text",
+            text=[f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s" for seconds in medians],
+            textposition="top center",
             line={"color": LINE, "width": 3},
             marker={"size": 10},
             cliponaxis=False,
@@ -250,7 +251,10 @@ def draw(curves: Sequence[Curve], file: Path) -> None:
         )
         ticks = {"tickvals": list(curve.sizes), "ticktext": [f"{_short(size)}" for size in curve.sizes]}
         figure.update_xaxes(type="log", title=curve.unit, **ticks, row=row, col=column)
-        figure.update_yaxes(type="log", title=curve.cost, dtick=1, exponentformat="none", row=row, col=column)
+        low, high = math.log10(min(medians)), math.log10(max(medians))
+        room = max(0.5, 0.25 * (high - low))  # a factor of three at least, for what is written there
+        heights = {"type": "log", "range": [low - room, high + room], "title": "time"}
+        figure.update_yaxes(**heights, showticklabels=False, ticks="", row=row, col=column)
     figure.update_layout(
         template="simple_white",
         width=1200,
@@ -274,7 +278,7 @@ def draw(curves: Sequence[Curve], file: Path) -> None:
 def _short(size: float) -> str:
     for limit, letter in ((1e6, "M"), (1e3, "k")):
         if size >= limit:
-            return f"{size / limit:.2g}{letter}"
+            return f"{float(f'{size / limit:.2g}'):g}{letter}"
     return f"{size:.2g}" if size < 10 else f"{size:.0f}"
 
 
