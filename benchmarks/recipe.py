@@ -18,7 +18,6 @@ are there when the machine is quiet.
 import argparse
 import json
 import math
-import platform
 import statistics
 import sys
 import time
@@ -28,16 +27,18 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from slm_core.hardware import let_idle_threads_sleep  # noqa: E402
 
 let_idle_threads_sleep()  # before torch loads
 
 import torch  # noqa: E402
+from speed_report import made_by, write_section  # noqa: E402
 
+from slm_core.bench import others_busy  # noqa: E402
 from slm_core.config import ExperimentConfig, load_preset  # noqa: E402
-from slm_core.hardware import cpu, physical_cores  # noqa: E402
+from slm_core.hardware import physical_cores  # noqa: E402
 from slm_core.model.budget import budget  # noqa: E402
 from slm_core.text.corpus import Dataset, prepare  # noqa: E402
 from slm_core.train.events import EvalDone, RunFinished, StepDone, Working  # noqa: E402
@@ -161,6 +162,7 @@ def main() -> None:
     parser.add_argument("--rates", type=Path, metavar="FILE", help="where the best rates are, or are to be")
     parser.add_argument("--target", type=float, help="loss to reach; by default, where GPT-2's recipe ends")
     parser.add_argument("--minutes", type=float, default=90, help="at most so long; fewer seeds if need be")
+    parser.add_argument("--write", type=Path, help="a page in Markdown, such as docs/speed.md")
     parser.add_argument("--quick", action="store_true", help="a few steps, to see that it works")
     given = parser.parse_args()
     asked = Asked(given.seeds, len(RATES), given.target, given.rates)
@@ -173,8 +175,13 @@ def main() -> None:
     cases = [(name, text, at_length(given.preset, given.steps, text)) for name, text in texts.items()]
     if given.as_it_is:
         cases = [(given.as_it_is, None, as_it_is(given.as_it_is))]
+    busy, found = others_busy(), []
     for name, text, base in cases:
-        measure(name, prepare(base, text), base, asked, time.monotonic() + 60 * given.minutes / len(cases))
+        until = time.monotonic() + 60 * given.minutes / len(cases)
+        found.append(measure(name, prepare(base, text), base, asked, until))
+        print(found[-1], flush=True)
+    if given.write:
+        write_section(given.write, "recipe", "\n".join([*found, made_by(busy)]))
 
 
 def at_length(preset: str, steps: int, text: str | None) -> ExperimentConfig:
@@ -196,10 +203,10 @@ def as_it_is(preset: str) -> ExperimentConfig:
     return config.with_changes({"eval_interval": max(1, config.max_iters // MEASUREMENTS)})
 
 
-def measure(name: str, dataset: Dataset, base: ExperimentConfig, asked: Asked, deadline: float) -> None:
-    """Tune, train and print the tables of one text."""
+def measure(name: str, dataset: Dataset, base: ExperimentConfig, asked: Asked, deadline: float) -> str:
+    """Tune and train; gives the tables of one text."""
     rates = kept_rates(asked, name)
-    per_run = 0.0
+    per_run, tuning = 0.0, ""
     if rates is None:
         began = time.monotonic()
         tried = {
@@ -211,7 +218,7 @@ def measure(name: str, dataset: Dataset, base: ExperimentConfig, asked: Asked, d
         per_run = (time.monotonic() - began) / len(tried)
         target = tried[0, GPT2_RATE].best if asked.target is None else asked.target
         rates = [best_rate(tried, place, target) for place in range(len(RECIPES))]
-        print(f"\n{name}, one seed that is not used again:\n\n{tuning_table(tried)}", flush=True)
+        tuning = f"The rates were chosen with one seed that was not used again:\n\n{tuning_table(tried)}"
         keep_rates(asked, name, rates)
     seeds = asked.seeds
     if per_run:
@@ -225,7 +232,7 @@ def measure(name: str, dataset: Dataset, base: ExperimentConfig, asked: Asked, d
     for of_seed in tracks:
         train_in_turns(of_seed, base, math.inf)
     target = max(of_seed[0].best for of_seed in tracks) if asked.target is None else asked.target
-    print(report(name, dataset, tracks, rates, target), flush=True)
+    return f"{report(name, dataset, tracks, rates, target)}\n{tuning}"
 
 
 def kept_rates(asked: Asked, name: str) -> list[float] | None:
@@ -294,18 +301,14 @@ def report(name: str, dataset: Dataset, tracks: list[list[Track]], rates: list[f
         )
     config = tracks[0][0].config
     size = budget(config).parameters / 1e6
-    machine = cpu().label.removeprefix("CPU · ")
-    return f"""
-## {name}
+    return f"""**{name[0].upper()}{name[1:]}**
 
-{size:.2f} M parameters, {len(dataset.train):,} training tokens, {config.max_iters:,} steps; seeds:
-{len(tracks)}; mean (lowest to highest). Validation loss to reach: {target:.3f} nats per token.
+{size:.2f} M parameters, {len(dataset.train):,} training tokens, {config.max_iters:,} steps,
+seeds: {len(tracks)}; mean (lowest to highest). Validation loss to reach: {target:.3f} nats per token.
 
 | recipe | learning rate | steps to that loss | seconds | speed (GPT-2's is 1) | ms a step | lowest loss |
 |---|---|---|---|---|---|---|
 {chr(10).join(rows)}
-
-{machine}, {torch.get_num_threads()} threads ({platform.system()}), torch {torch.__version__}.
 """
 
 

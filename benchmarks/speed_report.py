@@ -1,4 +1,4 @@
-"""Tables of speed.py and growth.py, and the page that they are written to."""
+"""Tables of the benchmarks of speed, and the page that they are written to."""
 
 import datetime
 import re
@@ -20,6 +20,9 @@ each round by itself. The line below each table says where and when; yours diffe
 
 ```bash
 python benchmarks/speed.py --write docs/speed.md
+python benchmarks/recipe.py --text book.txt --write docs/speed.md
+python benchmarks/waiting.py --write docs/speed.md
+python benchmarks/watching.py --write docs/speed.md
 python benchmarks/growth.py --write docs/speed.md --picture docs/pictures/growth.png
 ```
 
@@ -33,9 +36,27 @@ python benchmarks/growth.py --write docs/speed.md --picture docs/pictures/growth
 <!-- measured: generation -->
 <!-- end -->
 
+## How soon a model knows as much
+
+Each recipe is the one before it with one thing changed; all but GPT-2's own have their learning rate chosen
+from the same grid. The loss to reach is where GPT-2's recipe ends. Time is that of the updates.
+
+<!-- measured: recipe -->
+<!-- end -->
+
 ## Many runs
 
 <!-- measured: sweep -->
+<!-- end -->
+
+## What a lecturer waits for
+
+<!-- measured: waiting -->
+<!-- end -->
+
+What a watching browser costs:
+
+<!-- measured: watching -->
 <!-- end -->
 
 ## Memory

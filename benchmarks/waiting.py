@@ -21,7 +21,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from speed_report import made_by, table, times, write_section
 from watching import CHART_POINT, start_server
+
+from slm_core.bench import others_busy
 
 IDLE_SECONDS = 4.0  # a lecturer says a word or two before pressing Train
 PAGES = {  # by its title, the menu it is in
@@ -56,8 +59,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--preset", default="TINY_CPU")
+    parser.add_argument("--write", type=Path, help="a page in Markdown, such as docs/speed.md")
     asked = parser.parse_args()
-    rounds = []
+    busy, rounds = others_busy(), []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
@@ -67,12 +71,35 @@ def main() -> None:
             rounds.append(once(browser, asked.preset))
             print(f"round {number + 1}: {told(rounds[-1:])}", flush=True)
         browser.close()
-    print(f"median: {told(rounds)}; preset {asked.preset}\n")
-    print(f"{'turning to':14} {'first time':>10} {'later: median':>14} {'longest':>8}")
-    for title in PAGES:
-        later = [seconds for each in rounds for seconds in each.turns[title]]
-        first = statistics.median(each.first_turns[title] for each in rounds)
-        print(f"{title:14} {first:10.2f} {statistics.median(later):14.2f} {max(later):8.2f}")
+    section = f"{tables(rounds, asked.preset)}\n\n{made_by(busy)}"
+    print(section)
+    if asked.write:
+        write_section(asked.write, "waiting", section)
+
+
+def tables(rounds: list[Waits], preset: str) -> str:
+    """What was waited for, in Markdown."""
+    whats = {
+        "from starting the server to a page that can be used": [each.opened for each in rounds],
+        f"from the click on Train to the first point on the chart, {preset}": [
+            each.first_point for each in rounds
+        ],
+        "from that click to the end of the run and its verdict": [each.end for each in rounds],
+    }
+    turns = [
+        [
+            title,
+            times([each.first_turns[title] for each in rounds]),
+            times([seconds for each in rounds for seconds in each.turns[title]]),
+        ]
+        for title in PAGES
+    ]
+    return f"""{table(["what", "time"], [[what, times(took)] for what, took in whats.items()])}
+
+{table(["turning to", "the first time", "from then on"], turns)}
+
+Chromium and the server on the same machine, a fresh server in each of {len(rounds)} rounds; turning to a page
+{TURNS} times in each, until it stands there complete."""
 
 
 def told(rounds: list[Waits]) -> str:

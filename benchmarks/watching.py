@@ -22,8 +22,11 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
+from speed_report import made_by, write_section  # noqa: E402
+
+from slm_core.bench import others_busy  # noqa: E402
 from slm_core.runs.history import History  # noqa: E402
 from slm_core.runs.store import list_runs  # noqa: E402
 
@@ -35,8 +38,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--preset", default="TINY_CPU")
+    parser.add_argument("--write", type=Path, help="a page in Markdown, such as docs/speed.md")
     asked = parser.parse_args()
-    ratios = []
+    busy, ratios = others_busy(), []
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         server, url = start_server(Path(folder))
         browser = playwright.chromium.launch(
@@ -61,8 +65,14 @@ def main() -> None:
             server.terminate()
             server.wait()
     spread = statistics.stdev(ratios) if len(ratios) > 1 else 0.0
-    print(f"watched / unwatched: median {statistics.median(ratios):.3f}, mean {statistics.mean(ratios):.3f}")
-    print(f"standard deviation {spread:.3f} over {len(ratios)} rounds; preset {asked.preset}")
+    section = f"""Throughput of {asked.preset} with Chromium showing the live page, as a share of that with
+nobody looking: median {statistics.median(ratios):.3f}, mean {statistics.mean(ratios):.3f}, standard deviation
+{spread:.3f} over {len(ratios)} rounds. Chromium draws on the same cores that train.
+
+{made_by(busy)}"""
+    print(section)
+    if asked.write:
+        write_section(asked.write, "watching", section)
 
 
 def start_server(folder: Path) -> tuple[subprocess.Popen, str]:
