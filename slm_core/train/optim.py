@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from slm_core.config import ExperimentConfig
+from slm_core.model.linear import times_transposed
 
 _MOMENTUM = 0.95  # Muon's memory; both papers' number
 _MUON_SIZE = 0.5  # of an update by Muon, where one by AdamW has from 1 at first to 0.2 later
@@ -147,8 +148,9 @@ def orthogonalized(matrices: Tensor) -> Tensor:
     x = x.mT if tall else x  # so that A is the smaller of X X^T and X^T X
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)  # then no singular value is above 1
     for _ in range(5):
-        products = x @ x.mT  # A: (parts, short, short)
-        x = a * x + (b * products + c * products @ products) @ x  # (parts, short, long)
+        products = times_transposed(x, x)  # A: (parts, short, short), and its own transpose
+        polynomial = b * products + c * times_transposed(products, products)
+        x = a * x + times_transposed(polynomial, x.mT)  # (parts, short, long)
     return (x.mT if tall else x).to(matrices.dtype)
 
 

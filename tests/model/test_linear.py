@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from slm_core.model import linear
-from slm_core.model.linear import Linear, OneDNNProduct, onednn_is_faster
+from slm_core.model.linear import Linear, OneDNNProduct, onednn_is_faster, times_transposed
 from slm_core.train.events import EvalDone, StepDone
 from slm_core.train.trainer import Trainer
 
@@ -37,6 +37,15 @@ def test_products_and_gradients_are_those_of_arithmetic(shape):
     assert np.allclose(leaves[0].grad, np.einsum("...n,nk->...k", grad, weight), atol=1e-4)
     flat_x, flat_grad = x.reshape(-1, inputs), grad.reshape(-1, outputs)
     assert np.allclose(leaves[1].grad, np.einsum("rn,rk->nk", flat_grad, flat_x), atol=1e-4)
+
+
+@pytest.mark.parametrize("rows", [8, 300])
+def test_products_of_pairs_are_those_of_arithmetic(rows, take):
+    take(True)
+    random = np.random.default_rng(2)
+    x, y = random.normal(size=(3, rows, 40)), random.normal(size=(3, 50, 40))
+    found = times_transposed(*(torch.tensor(each, dtype=torch.float32) for each in (x, y)))
+    assert np.allclose(found, np.einsum("prk,pnk->prn", x, y), atol=1e-4)
 
 
 def test_a_run_has_the_same_losses_with_either_library(tiny_config, tiny_dataset, take):

@@ -103,7 +103,9 @@ def test_the_betas_of_the_config_are_used():
     torch.testing.assert_close(moments["exp_avg_sq"], torch.full((2, 2), 0.25 * 0.75 * 1 + 0.75 * 9))
 
 
-@pytest.mark.parametrize("shape", [(1, 24, 24), (3, 40, 40), (1, 64, 16), (2, 16, 56), (1, 1, 8)])
+@pytest.mark.parametrize(
+    "shape", [(1, 24, 24), (3, 40, 40), (1, 64, 16), (2, 16, 56), (1, 1, 8), (2, 256, 300)]
+)
 def test_directions_stay_and_become_equally_strong(shape):
     random = torch.Generator().manual_seed(2)
     left, right = (torch.linalg.qr(torch.randn(shape[0], n, n, generator=random))[0] for n in shape[1:])
