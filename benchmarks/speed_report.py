@@ -39,7 +39,7 @@ python benchmarks/growth.py --write docs/speed.md --picture docs/pictures/growth
 ## How soon a model knows as much
 
 Each recipe is the one before it with one thing changed; all but GPT-2's own have their learning rate chosen
-from the same grid. The loss to reach is where GPT-2's recipe ends. Time is that of the updates.
+from the same grid, with a seed of its own. Time is that of the updates, without measuring.
 
 <!-- measured: recipe -->
 <!-- end -->
