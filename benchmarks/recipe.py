@@ -308,9 +308,9 @@ def report(name: str, dataset: Dataset, tracks: list[list[Track]], rates: list[f
     size = budget(config).parameters / 1e6
     return f"""**{name[0].upper()}{name[1:]}**
 
-{size:.2f} M parameters, {len(dataset.train):,} training tokens, {config.max_iters:,} steps, seeds: {len(tracks)}; mean
-(lowest to highest). A is a validation loss of {target:.3f} nats per token, where GPT-2's recipe ends; B is {lower:.3f},
-where it ends with its best rate.
+{size:.2f} M parameters, {len(dataset.train):,} training tokens, {config.max_iters:,} steps, seeds:
+{len(tracks)}; mean (lowest to highest). A is a validation loss of {target:.3f} nats per token, where GPT-2's
+recipe ends; B is {lower:.3f}, where it ends with its best rate.
 
 | {" | ".join(HEADS)} |
 {"|---" * len(HEADS)}|
