@@ -29,7 +29,7 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         if _suits_onednn(x, rows=x.numel() // self.in_features):
-            return OneDNNProduct.apply(x, self.weight)
+            return OneDNNProduct.apply(x.contiguous(), self.weight)
         return F.linear(x, self.weight)
 
 
@@ -46,6 +46,7 @@ class OneDNNProduct(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor]:
         """grad (…, N) -> grad W (…, K) and grad^T x (N, K)."""
         x, weight = ctx.saved_tensors
+        grad = grad.contiguous()  # of a plain sum it is one number, repeated: oneDNN has no fast way for that
         of_x = _product(grad, weight.t())
         x, grad = x.flatten(0, -2), grad.flatten(0, -2)  # (rows, K), (rows, N)
         if weight.size(0) > weight.size(1):  # the longer side first, which is faster
