@@ -30,7 +30,7 @@ from speed_rounds import in_turn, seconds_each, slope  # noqa: E402
 
 from slm_core.bench import others_busy  # noqa: E402
 from slm_core.config import load_preset  # noqa: E402
-from slm_core.hardware import let_idle_threads_sleep, physical_cores  # noqa: E402
+from slm_core.hardware import physical_cores, ready_to_compute  # noqa: E402
 from slm_core.model.budget import budget  # noqa: E402
 from slm_core.text.corpus import get_sample_text, prepare  # noqa: E402
 
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--quick", action="store_true", help="two sizes of each, to see that it works")
     asked = parser.parse_args()
-    let_idle_threads_sleep()
+    ready_to_compute()
     busy = others_busy()
     most, rounds = (2, 1) if asked.quick else (99, asked.rounds)
     curves = [

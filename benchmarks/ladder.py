@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from slm_core.config import load_preset  # noqa: E402
-from slm_core.hardware import cpu, let_idle_threads_sleep  # noqa: E402
+from slm_core.hardware import cpu, ready_to_compute  # noqa: E402
 from slm_core.runs.history import History  # noqa: E402
 from slm_core.runs.scheduler import Scheduler  # noqa: E402
 from slm_core.runs.store import open_run  # noqa: E402
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--table", type=Path)
     parser.add_argument("--picture", type=Path)
     asked = parser.parse_args()
-    let_idle_threads_sleep()
+    ready_to_compute()
     with tempfile.TemporaryDirectory() as folder:
         rungs = train(Path(folder), asked.steps, asked.seeds)
     text = table(rungs, asked.steps, asked.seeds)

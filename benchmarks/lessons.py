@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from slm_core.hardware import cpu, devices, let_idle_threads_sleep  # noqa: E402
+from slm_core.hardware import cpu, devices, ready_to_compute  # noqa: E402
 from slm_core.runs.history import History  # noqa: E402
 from slm_core.runs.scheduler import Scheduler  # noqa: E402
 from slm_core.runs.store import open_run  # noqa: E402
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("lessons", nargs="*", help="names of lessons; all, if there are none")
     parser.add_argument("--seeds", type=int, default=5)
     asked = parser.parse_args()
-    let_idle_threads_sleep()
+    ready_to_compute()
     files = sorted(LESSONS.glob("week-*.yaml"))
     files = [file for file in files if not asked.lessons or file.stem in asked.lessons]
     with tempfile.TemporaryDirectory() as folder:

@@ -30,9 +30,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from slm_core.hardware import let_idle_threads_sleep  # noqa: E402
+from slm_core.hardware import ready_to_compute  # noqa: E402
 
-let_idle_threads_sleep()  # before torch loads
+ready_to_compute()  # before torch loads
 
 import torch  # noqa: E402
 from speed_report import made_by, write_section  # noqa: E402

@@ -14,9 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib.util import find_spec
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,7 +30,7 @@ from speed_rounds import Asked, in_turn, seconds_each  # noqa: E402
 
 from slm_core.bench import others_busy  # noqa: E402
 from slm_core.config import ExperimentConfig, load_preset  # noqa: E402
-from slm_core.hardware import let_idle_threads_sleep, physical_cores  # noqa: E402
+from slm_core.hardware import physical_cores, ready_to_compute  # noqa: E402
 from slm_core.model.budget import budget  # noqa: E402
 from slm_core.text.corpus import prepare  # noqa: E402
 
@@ -42,7 +45,7 @@ NO_MODEL = "nothing"
 def main() -> None:
     """Measures the parts that are asked for, prints them and writes them down."""
     given = arguments()
-    let_idle_threads_sleep()
+    ready_to_compute()
     if given.memory_of:
         print(megabytes_after_training(given.memory_of, given.threads))
         return
@@ -95,10 +98,11 @@ def step(asked: Asked) -> str:
     rows = []
     for place, size in enumerate(asked.sizes):
         config = load_preset(size).config
-        with tempfile.TemporaryDirectory() as folder:  # the file that one of them reads lies there
-            ways = {
-                name: partial(seconds_each, work, asked.seconds)
-                for name, work in training_steps(config, Path(folder)).items()
+        names = [name for name in TRAINERS if name != TRANSFORMERS or find_spec("transformers")]
+        with ExitStack() as workers:
+            ways: dict[str, Callable[[], float]] = {
+                name: partial(workers.enter_context(worker(name, size, asked.threads)), asked.seconds)
+                for name in names
             }
             ways["peak"] = partial(matrix_peak, asked.seconds / 3)
             found = in_turn(ways, asked.rounds, asked.share(place, len(asked.sizes)).until)
@@ -121,22 +125,51 @@ def step(asked: Asked) -> str:
     heads += [*(f"speedup over {name}" for name in TRAINERS[1:]), "ours, of peak"]
     return f"""{table(heads, rows)}
 
-One update of the weights, {asked.threads} threads. transformers: GPT2LMHeadModel, its text in memory.
-nanoGPT's way: biases, batches from a memory-mapped file. Both take torch's AdamW (foreach). Ours is the
+One update of the weights, {asked.threads} threads, each trainer in a process of its own. transformers:
+GPT2LMHeadModel, its text in memory. nanoGPT's way: biases, batches from a memory-mapped file. Both take torch's AdamW (foreach). Ours is the
 trainer's own step, with rotary positions, its products by {library}. The peak is that of multiplying
 matrices of 1,024 rows in float32 by the same library, measured in the same rounds:
 {statistics.median(peaks) / 1e9:,.0f} GFLOP/s beside the last size."""
 
 
-def training_steps(config: ExperimentConfig, folder: Path) -> dict[str, Callable[[], None]]:
-    """By name, functions that do one step each."""
-    import speed_rivals as rivals
+@contextmanager
+def worker(name: str, size: str, threads: int) -> Iterator[Callable[[float], float]]:
+    """Seconds of a trainer's step, tried for so many seconds whenever asked, in a process of its own: how a
+    process deals with memory is part of how fast it trains."""
+    context = get_context("spawn")
+    mine, its = context.Pipe()
+    process = context.Process(target=_answer, args=(its, name, size, threads), daemon=True)
+    process.start()
 
+    def ask(seconds: float) -> float:
+        mine.send(seconds)
+        return mine.recv()
+
+    try:
+        ask(0.0)  # it is ready then
+        yield ask
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _answer(asked: Connection, name: str, size: str, threads: int) -> None:
+    if name == OURS:
+        ready_to_compute()
+    import speed_rivals as rivals
+    import torch
+
+    torch.set_num_threads(threads)
+    config = load_preset(size).config
     dataset = prepare(config)
-    found = {OURS: rivals.our_step(config, dataset), PLAIN: rivals.plain_step(config, dataset, folder)}
-    if find_spec("transformers"):
-        found[TRANSFORMERS] = rivals.transformers_step(config, dataset)
-    return found
+    with tempfile.TemporaryDirectory() as folder:  # the file that one of them reads lies there
+        train = {
+            OURS: lambda: rivals.our_step(config, dataset),
+            PLAIN: lambda: rivals.plain_step(config, dataset, Path(folder)),
+            TRANSFORMERS: lambda: rivals.transformers_step(config, dataset),
+        }[name]()
+        while True:
+            asked.send(seconds_each(train, asked.recv()))
 
 
 def matrix_peak(seconds: float) -> float:

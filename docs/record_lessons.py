@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from slm_core.hardware import devices, let_idle_threads_sleep  # noqa: E402
+from slm_core.hardware import devices, ready_to_compute  # noqa: E402
 from slm_core.model.sampling import Sampling  # noqa: E402
 from slm_core.runs.scheduler import Scheduler  # noqa: E402
 from slm_core.runs.store import Run, open_run  # noqa: E402
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("lessons", nargs="*", help="names of lessons; all, if there are none")
     parser.add_argument("--into", type=Path, default=LESSONS / "recordings")
     asked = parser.parse_args()
-    let_idle_threads_sleep()
+    ready_to_compute()
     asked.into.mkdir(parents=True, exist_ok=True)
     files = sorted(LESSONS.glob("week-*.yaml"))
     chosen = [load_lesson(file) for file in files if not asked.lessons or file.stem in asked.lessons]

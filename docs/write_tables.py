@@ -18,7 +18,7 @@ import troubles  # noqa: E402
 
 from slm_core.bench import bench, others_busy, report  # noqa: E402
 from slm_core.config import KNOBS, load_presets  # noqa: E402
-from slm_core.hardware import let_idle_threads_sleep  # noqa: E402
+from slm_core.hardware import ready_to_compute  # noqa: E402
 from slm_core.model.budget import budget  # noqa: E402
 from slm_core.runs.limits import LIMITS, PROFILES, allowed_presets  # noqa: E402
 from slm_core.teach.lesson import load_lesson  # noqa: E402
@@ -94,7 +94,7 @@ def lessons_table() -> str:
 
 def bench_table() -> str:
     """What `python -m slm_core bench --markdown` prints here."""
-    let_idle_threads_sleep()  # as the command does, before torch loads
+    ready_to_compute()  # as the command does, before torch loads
     busy = others_busy()
     rows = bench(load_presets().values(), tell=print)
     return report(rows, command="python -m slm_core bench", busy=busy, markdown=True)

@@ -13,7 +13,7 @@ from slm_core.bench import WRITING_SECONDS, bench, others_busy, report
 from slm_core.cli_corpora import add_corpora, megabytes
 from slm_core.config import KNOBS, ExperimentConfig, load_preset, load_presets, parse_setting
 from slm_core.errors import RunError, SlmError
-from slm_core.hardware import choose_device, fastest_threads, let_idle_threads_sleep, physical_cores
+from slm_core.hardware import choose_device, fastest_threads, physical_cores, ready_to_compute
 from slm_core.runs.formats import FORMATS, file_stem, reads_otherwise
 from slm_core.runs.store import Run, create_run, open_run, runs_folder, write_atomically
 from slm_core.text.corpus import split_text
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit code: 0 done, 1 the training failed, 2 it could not be begun, 130
     interrupted."""
     parsed = _parser().parse_args(arguments)
-    let_idle_threads_sleep()
+    ready_to_compute()
     try:
         return parsed.command(parsed)
     except SlmError as error:

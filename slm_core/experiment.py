@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from slm_core.config import ExperimentConfig, Preset, load_preset
 from slm_core.errors import CorpusError, RunError
-from slm_core.hardware import choose_device, fastest_threads, let_idle_threads_sleep
+from slm_core.hardware import choose_device, fastest_threads, ready_to_compute
 from slm_core.runs.store import CHECKPOINTS, Run, create_run, list_runs, runs_folder, write_atomically
 from slm_core.text import corpus
 from slm_core.text.corpus import split_text
@@ -71,7 +71,7 @@ def run_experiment(
         config = config.with_changes({"corpus": "own"})
     elif config.corpus == "own":
         raise CorpusError("The config's corpus is your own text, but no text was given. Give one.")
-    let_idle_threads_sleep()
+    ready_to_compute()
     device = choose_device(device, "cpu")
     threads = fastest_threads()
     run = create_run(runs_folder(), config, name=name, device=device, threads=threads, text=text)
@@ -91,7 +91,7 @@ def train_on_cloud(
     saved; of a run that is finished it gives the file at once. Raises SlmError as `run_experiment` does.
     """
     preset = load_preset(preset) if isinstance(preset, str) else preset
-    let_idle_threads_sleep()
+    ready_to_compute()
     device = choose_device(None, "gpu")
     run = _begun(preset)
     if run is None:

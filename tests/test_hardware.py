@@ -201,6 +201,31 @@ def test_a_model_that_was_never_trained_writes_at_some_speed():
     assert measure_generation(SMALL, seconds=0.01) > 0
 
 
+def test_memory_that_a_step_frees_is_there_for_the_next():
+    script = (
+        "import ctypes, resource\n"
+        "from slm_core.hardware import let_memory_stay\n"
+        "library, faults = ctypes.CDLL(None), lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "library.malloc.restype, library.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]\n"
+        "library.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]\n"
+        "def step():\n"
+        "    pieces = [library.malloc(3_000_000) for _ in range(10)]\n"
+        "    for piece in pieces: library.memset(piece, 1, 3_000_000)\n"
+        "    for piece in pieces: library.free(piece)\n"
+        "let_memory_stay()\n"
+        "step()\n"
+        "before = faults()\n"
+        "for _ in range(5): step()\n"
+        "print(faults() - before)"
+    )
+    if platform.libc_ver()[0] != "glibc":
+        hardware.let_memory_stay()  # nothing to do, and no error
+        return
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert answer.returncode == 0, answer.stderr
+    assert int(answer.stdout) < 700, "one step alone touches 7,300 pages"
+
+
 def test_memory_that_was_freed_goes_back_to_the_system():
     script = (
         "import ctypes, psutil\n"

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from streamlit import config
 
 from slm_core.config import ExperimentConfig, load_presets
-from slm_core.hardware import devices, give_back_memory, let_idle_threads_sleep, let_threads_share_memory
+from slm_core.hardware import devices, give_back_memory, let_threads_share_memory, ready_to_compute
 from slm_core.study.capacity import estimated_text_bits
 from slm_core.text.corpus import story_tokenizer
 
@@ -105,7 +105,7 @@ def _start_warm_up() -> threading.Thread:
 
 
 def _load_torch() -> None:
-    let_idle_threads_sleep()
+    ready_to_compute()
     let_threads_share_memory()
     # A page that wants to be drawn while runs train waits a tenth as long for its turn in the interpreter.
     sys.setswitchinterval(0.0005)
