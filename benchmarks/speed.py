@@ -126,10 +126,10 @@ def step(asked: Asked) -> str:
     return f"""{table(heads, rows)}
 
 One update of the weights, {asked.threads} threads, each trainer in a process of its own. transformers:
-GPT2LMHeadModel, its text in memory. nanoGPT's way: biases, batches from a memory-mapped file. Both take torch's AdamW (foreach). Ours is the
-trainer's own step, with rotary positions, its products by {library}. The peak is that of multiplying
-matrices of 1,024 rows in float32 by the same library, measured in the same rounds:
-{statistics.median(peaks) / 1e9:,.0f} GFLOP/s beside the last size."""
+GPT2LMHeadModel, its text in memory. nanoGPT's way: biases, batches from a memory-mapped file. Both take
+torch's AdamW (foreach). Ours is the trainer's own step, with rotary positions, its products by {library}. The
+peak is that of multiplying matrices of 1,024 rows in float32 by the same library, measured in the same
+rounds: {statistics.median(peaks) / 1e9:,.0f} GFLOP/s beside the last size."""
 
 
 @contextmanager
