@@ -7,7 +7,7 @@ each visit.
 import streamlit as st
 
 from pages import PAGES
-from pages.ui import deployment, engine, server, serving, sidebar
+from pages.ui import deployment, engine, server, serving, shelf, sidebar
 from slm_core.errors import ConfigError
 
 TITLE = "Small language models"
@@ -55,7 +55,7 @@ def frame() -> None:
             sidebar.draw()
             page.run()
     finally:  # a page may end early, by st.stop or st.rerun
-        server.warm_up()
+        server.warm_up(then=shelf.read_ahead if deployment.limits().separate else None)
 
 
 if __name__ == "__main__":

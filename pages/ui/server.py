@@ -23,6 +23,7 @@ from slm_core.text.corpus import story_tokenizer
 T = TypeVar("T")
 
 _HOLDER = "_slm_process_state"
+_READING_AHEAD = "reading-ahead"
 
 
 def process_state() -> dict[str, Any]:
@@ -66,14 +67,20 @@ def stop_everything() -> None:
             logging.getLogger(__name__).exception("Could not stop %s.", name)
 
 
-def warm_up() -> None:
-    """Begins, once per process, to load in the background what the first Start and the first table will need.
+def warm_up(then: Callable[[], None] | None = None) -> None:
+    """Begins, once per process, to load in the background what the first Start and the first table will need,
+    and does what else is wanted `then`.
 
     Call it when a page has been drawn: importing torch takes seconds that no visitor should wait for.
     """
     # Page tests that need torch load it themselves. (AppTest patches config, not st.get_option.)
-    if not config.get_option("global.appTest"):
-        _warming_up()
+    if config.get_option("global.appTest"):
+        return
+    _warming_up()
+    if then is not None:
+        process_wide(
+            "warm_up_more", functools.partial(_start_after_warm_up, then), stop=threading.Thread.join
+        )
 
 
 def wait_until_warm(timeout_seconds: float = 60.0) -> bool:
@@ -100,6 +107,22 @@ def _start_warm_up() -> threading.Thread:
     import pandas  # noqa: F401
 
     thread = threading.Thread(target=_load_torch, name="warm-up", daemon=True)
+    thread.start()
+    return thread
+
+
+def _start_after_warm_up(work: Callable[[], None]) -> threading.Thread:
+    def wait_and_work() -> None:
+        if wait_until_warm():
+            try:
+                work()
+            except Exception:  # the page that needs it will say so; here only time is lost
+                logging.getLogger(__name__).exception("Warm-up could not read ahead.")
+
+    # A cached function that has a spinner says in the log that here is no page to draw it on.
+    streamlits = logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context")
+    streamlits.addFilter(lambda record: _READING_AHEAD not in record.getMessage())
+    thread = threading.Thread(target=wait_and_work, name=_READING_AHEAD, daemon=True)
     thread.start()
     return thread
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from pages.ui import controls, deployment, own_text
-from slm_core.config import KNOBS, ExperimentConfig
+from slm_core.config import KNOBS, ExperimentConfig, load_presets
 from slm_core.text import stories
 from slm_core.text.corpus import Dataset, prepare, split_text
 from slm_core.text.library import LIBRARY, corpora_folder, entry_called, file_of, present_bytes, read
@@ -120,6 +120,19 @@ def _report(
     source: Source, tokenizer: str, vocab_size: int, block_size: int, size: int, _dataset: Dataset
 ) -> TextReport:
     return text_report(_dataset, _config(source, tokenizer, vocab_size, block_size, size))
+
+
+def read_ahead() -> None:
+    """Open what the page Data first shows beside the presets that are allowed here, before a whole class asks
+    for it in the middle of its training."""
+    for preset in load_presets().values():
+        config = preset.config
+        if preset.hardware != "cpu" or deployment.limits().problems(config):
+            continue
+        source, settings = Source(config.corpus), (config.tokenizer, config.vocab_size, config.block_size)
+        whole = _open(source, *settings, SHELF_TOKENS).dataset
+        read = replace(whole, train=whole.train[: config.dataset_size])
+        _report(source, *settings, config.dataset_size, read)
 
 
 def _config(source: Source, tokenizer: str, vocab_size: int, block_size: int, size: int) -> ExperimentConfig:
