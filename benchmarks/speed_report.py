@@ -59,6 +59,11 @@ What a watching browser costs:
 <!-- measured: watching -->
 <!-- end -->
 
+## A class of thirty on one small server
+
+<!-- measured: class -->
+<!-- end -->
+
 ## Memory
 
 <!-- measured: memory -->

@@ -19,12 +19,13 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from speed_report import made_by, table, times, write_section
-from watching import CHART_POINT, start_server
+from speed_report import made_by, table, times, write_section  # noqa: E402
+from watching import CHART_POINT, start_server  # noqa: E402
 
-from slm_core.bench import others_busy
+from slm_core.bench import others_busy  # noqa: E402
 
 IDLE_SECONDS = 4.0  # a lecturer says a word or two before pressing Train
 PAGES = {  # by its title, the menu it is in

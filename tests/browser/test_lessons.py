@@ -15,12 +15,13 @@ def answer(page, button: str) -> None:
     main = page.get_by_test_id("stMain")
     give = main.get_by_role("button", name=button, exact=True)
     give.wait_for(timeout=30_000)
-    if number := main.get_by_role("spinbutton").count():
-        assert number == 1
-        main.get_by_role("spinbutton").fill("1")
+    number, choices = main.get_by_role("spinbutton"), main.get_by_test_id("stRadioOption")
+    number.or_(choices).first.wait_for()  # the browser may fetch what draws them after the button is there
+    if number.count():
+        number.fill("1")
         page.keyboard.press("Tab")
     else:
-        main.get_by_test_id("stRadioOption").first.click()
+        choices.first.click()
     page.wait_for_function("button => !button.disabled", arg=give.element_handle())
     give.click()
 
