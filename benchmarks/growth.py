@@ -5,7 +5,7 @@
 Four curves, one after the other: a training step for wider and wider models; making ids of longer and longer
 texts, their tokens learned first; drawing the page Compare over more and more finished runs; a class of more
 and more students who all train. Each point is measured a few times in turns, and the median is drawn. Takes
-about ten minutes. Needs what requirements-dev.txt installs; the picture a Chromium as well.
+about five minutes. Needs what requirements-dev.txt installs; the picture a Chromium as well.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from slm_core.text.corpus import get_sample_text, prepare  # noqa: E402
 WIDTHS = (32, 64, 128, 256, 512)
 STORIES = (100, 1_000, 10_000, 40_000)
 RUNS = (1, 10, 100, 400)
-STUDENTS = (1, 3, 10, 30)
+STUDENTS = (1, 3, 10)
 WITHIN_SECONDS = 3.0  # in which a class does what it is told
 INK, GROUND, LINE = "#211C15", "#FCF9F2", "#0067A6"
 

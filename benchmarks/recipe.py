@@ -157,7 +157,7 @@ class Asked:
 def main() -> None:
     """Trains, and prints what came out."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--text", type=Path, help="a real text to read, too")
+    parser.add_argument("--text", type=Path, help="a text to read instead of the stories")
     parser.add_argument("--preset", default="TINY_CPU", help="whose size the model has")
     parser.add_argument("--steps", type=int, default=1_000)
     parser.add_argument("--as-it-is", metavar="PRESET", help="with this preset's own text and steps instead")
@@ -172,19 +172,18 @@ def main() -> None:
     if given.quick:
         given.preset, given.steps, asked = "ULTRA_TINY", 20, Asked(1, 1, given.target, None)
     torch.set_num_threads(physical_cores())
-    texts = {"the built-in stories": None}
+    name, text = "the built-in stories", None
     if given.text:
-        texts[given.text.name] = given.text.read_text(encoding="utf-8", errors="replace")
-    cases = [(name, text, at_length(given.preset, given.steps, text)) for name, text in texts.items()]
+        name, text = given.text.name, given.text.read_text(encoding="utf-8", errors="replace")
+    base = at_length(given.preset, given.steps, text)
     if given.as_it_is:
-        cases = [(given.as_it_is, None, as_it_is(given.as_it_is))]
-    busy, found = others_busy(), []
-    for name, text, base in cases:
-        until = time.monotonic() + 60 * given.minutes / len(cases)
-        found.append(measure(name, prepare(base, text), base, asked, until))
-        print(found[-1], flush=True)
+        name, text, base = given.as_it_is, None, as_it_is(given.as_it_is)
+    busy = others_busy()
+    until = time.monotonic() + 60 * given.minutes
+    section = f"{measure(name, prepare(base, text), base, asked, until)}\n{made_by(busy)}"
+    print(section)
     if given.write:
-        write_section(given.write, "recipe", "\n".join([*found, made_by(busy)]))
+        write_section(given.write, "recipe", section)
 
 
 def at_length(preset: str, steps: int, text: str | None) -> ExperimentConfig:
