@@ -54,8 +54,6 @@ from the same grid, with a seed of its own. Time is that of the updates, without
 <!-- measured: waiting -->
 <!-- end -->
 
-What a watching browser costs:
-
 <!-- measured: watching -->
 <!-- end -->
 
