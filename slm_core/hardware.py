@@ -108,7 +108,7 @@ def let_memory_stay() -> None:
     """Keep the memory that a training step frees, for the next one needs as much again.
 
     The C library of Linux gives it back to the system at once, and the system hands it out again page by
-    page, each of them wiped: a sixth to a quarter of a step (docs/speed.md). Elsewhere nothing is changed.
+    page, each of them wiped, which takes a good part of a step. Elsewhere nothing is changed.
     """
     if (library := _glibc()) is not None:
         library.mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT_BYTES)

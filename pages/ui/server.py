@@ -78,9 +78,8 @@ def warm_up(then: Callable[[], None] | None = None) -> None:
         return
     _warming_up()
     if then is not None:
-        process_wide(
-            "warm_up_more", functools.partial(_start_after_warm_up, then), stop=threading.Thread.join
-        )
+        start = functools.partial(_start_after_warm_up, then)
+        process_wide(_READING_AHEAD, start, stop=threading.Thread.join)
 
 
 def wait_until_warm(timeout_seconds: float = 60.0) -> bool:

@@ -2,7 +2,7 @@
 
 Such products are most of what training a small model on a CPU takes. torch leaves them to Intel's MKL, which
 on another maker's processor does without the widest instructions. oneDNN comes with torch, too, and uses
-whatever a processor has: where that is AVX-512 on an AMD, it is twice as fast (docs/speed.md). Nobody needs
+whatever a processor has: where that is AVX-512 on an AMD, it is about twice as fast. Nobody needs
 to know which machine is which, since a moment's trial shows it.
 """
 
