@@ -30,7 +30,7 @@ from speed_rounds import in_turn, seconds_each, slope  # noqa: E402
 
 from slm_core.bench import others_busy  # noqa: E402
 from slm_core.config import load_preset  # noqa: E402
-from slm_core.hardware import physical_cores, ready_to_compute  # noqa: E402
+from slm_core.hardware import physical_cores, ready_to_compute, use_threads  # noqa: E402
 from slm_core.model.budget import budget  # noqa: E402
 from slm_core.text.corpus import get_sample_text, prepare  # noqa: E402
 
@@ -88,9 +88,8 @@ def main() -> None:
 def models(widths: Sequence[int], rounds: int) -> Curve:
     """A training step of models of four layers."""
     import speed_rivals as rivals
-    import torch
 
-    torch.set_num_threads(physical_cores())
+    use_threads(physical_cores())
     base = load_preset("TINY_CPU").config.with_changes({"n_layer": 4})
     dataset = prepare(base)
     configs = {width: base.with_changes({"n_embd": width}) for width in widths}

@@ -34,12 +34,11 @@ from slm_core.hardware import ready_to_compute  # noqa: E402
 
 ready_to_compute()  # before torch loads
 
-import torch  # noqa: E402
 from speed_report import made_by, write_section  # noqa: E402
 
 from slm_core.bench import others_busy  # noqa: E402
 from slm_core.config import ExperimentConfig, load_preset  # noqa: E402
-from slm_core.hardware import physical_cores  # noqa: E402
+from slm_core.hardware import physical_cores, use_threads  # noqa: E402
 from slm_core.model.budget import budget  # noqa: E402
 from slm_core.text.corpus import Dataset, prepare  # noqa: E402
 from slm_core.train.events import EvalDone, RunFinished, StepDone, Working  # noqa: E402
@@ -171,7 +170,7 @@ def main() -> None:
     asked = Asked(given.seeds, len(RATES), given.target, given.rates)
     if given.quick:
         given.preset, given.steps, asked = "ULTRA_TINY", 20, Asked(1, 1, given.target, None)
-    torch.set_num_threads(physical_cores())
+    use_threads(physical_cores())
     name, text = "the built-in stories", None
     if given.text:
         name, text = given.text.name, given.text.read_text(encoding="utf-8", errors="replace")

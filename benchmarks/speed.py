@@ -30,7 +30,7 @@ from speed_rounds import Asked, in_turn, seconds_each  # noqa: E402
 
 from slm_core.bench import others_busy  # noqa: E402
 from slm_core.config import ExperimentConfig, load_preset  # noqa: E402
-from slm_core.hardware import physical_cores, ready_to_compute  # noqa: E402
+from slm_core.hardware import physical_cores, ready_to_compute, use_threads  # noqa: E402
 from slm_core.model.budget import budget  # noqa: E402
 from slm_core.text.corpus import prepare  # noqa: E402
 
@@ -90,11 +90,10 @@ def arguments() -> argparse.Namespace:
 
 def step(asked: Asked) -> str:
     """One training step of ours and of others, and its share of what the processor could do."""
-    import torch
 
     from slm_core.model.linear import onednn_is_faster
 
-    torch.set_num_threads(asked.threads)
+    use_threads(asked.threads)
     rows = []
     for place, size in enumerate(asked.sizes):
         config = load_preset(size).config
@@ -157,9 +156,8 @@ def _answer(asked: Connection, name: str, size: str, threads: int) -> None:
     if name == OURS:
         ready_to_compute()
     import speed_rivals as rivals
-    import torch
 
-    torch.set_num_threads(threads)
+    use_threads(threads)
     config = load_preset(size).config
     dataset = prepare(config)
     with tempfile.TemporaryDirectory() as folder:  # the file that one of them reads lies there
@@ -188,9 +186,8 @@ def matrix_peak(seconds: float) -> float:
 def generation(asked: Asked) -> str:
     """One text at a time, on one thread."""
     import speed_rivals as rivals
-    import torch
 
-    torch.set_num_threads(1)
+    use_threads(1)
     rows = []
     for place, size in enumerate(asked.sizes):
         config = load_preset(size).config
@@ -290,9 +287,8 @@ def megabytes_after_training(size: str, threads: int) -> int:
     """What this process holds after a few steps of a preset; NO_MODEL trains none."""
     import psutil
     import speed_rivals as rivals
-    import torch
 
-    torch.set_num_threads(threads)
+    use_threads(threads)
     if size != NO_MODEL:
         config = load_preset(size).config
         train = rivals.our_step(config, prepare(config))  # the first step is done here

@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from slm_core.hardware import devices, ready_to_compute  # noqa: E402
+from slm_core.hardware import devices, ready_to_compute, use_threads  # noqa: E402
 from slm_core.model.sampling import Sampling  # noqa: E402
 from slm_core.runs.scheduler import Scheduler  # noqa: E402
 from slm_core.runs.store import Run, open_run  # noqa: E402
@@ -84,12 +84,11 @@ def record(run: Run) -> Recording:
 
 def _writing_speed(run: Run) -> float:
     """Tokens per second that the model writes on this machine's processor."""
-    import torch
 
     from slm_core.model.generate import generate
     from slm_core.runs.checkpoint import load_checkpoint
 
-    torch.set_num_threads(1)
+    use_threads(1)
     checkpoint = load_checkpoint(run.checkpoints["last"])
     began = time.perf_counter()
     prompt = [checkpoint.tokenizer.end_of_text]

@@ -13,7 +13,13 @@ from slm_core.bench import WRITING_SECONDS, bench, others_busy, report
 from slm_core.cli_corpora import add_corpora, megabytes
 from slm_core.config import KNOBS, ExperimentConfig, load_preset, load_presets, parse_setting
 from slm_core.errors import RunError, SlmError
-from slm_core.hardware import choose_device, fastest_threads, physical_cores, ready_to_compute
+from slm_core.hardware import (
+    choose_device,
+    fastest_threads,
+    physical_cores,
+    ready_to_compute,
+    use_threads,
+)
 from slm_core.runs.formats import FORMATS, file_stem, reads_otherwise
 from slm_core.runs.store import Run, create_run, open_run, runs_folder, write_atomically
 from slm_core.text.corpus import split_text
@@ -107,23 +113,20 @@ def _train(parsed: argparse.Namespace) -> int:
     if "TORCHELASTIC_RUN_ID" in os.environ and os.environ["WORLD_SIZE"] != "1":
         return _train_in_team(parsed)  # torchrun has started this process, and others beside it
     run = _run_to_train(parsed, lambda config, device: None)
-    import torch  # after everything that can be refused at once
+    from slm_core.runs.work import train_run  # loads torch: after everything that can be refused at once
 
-    from slm_core.runs.work import train_run
-
-    torch.set_num_threads(run.threads)
+    use_threads(run.threads)
     return _see_through(run, train_run(run))
 
 
 def _train_in_team(parsed: argparse.Namespace) -> int:
     """This process's part of a training that several do together: the leader's, or another one's."""
-    import torch
 
     from slm_core.runs.work import follow_run, train_run
     from slm_core.train.parallel import team_around, working_together
 
     team = team_around()
-    torch.set_num_threads(max(1, physical_cores() // team.size))
+    use_threads(max(1, physical_cores() // team.size))
     if not team.leads:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the leader saves, and then all end
         with working_together(team):

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from slm_core.config import ExperimentConfig, Preset, load_preset
 from slm_core.errors import CorpusError, RunError
-from slm_core.hardware import choose_device, fastest_threads, ready_to_compute
+from slm_core.hardware import choose_device, fastest_threads, ready_to_compute, use_threads
 from slm_core.runs.store import CHECKPOINTS, Run, create_run, list_runs, runs_folder, write_atomically
 from slm_core.text import corpus
 from slm_core.text.corpus import split_text
@@ -107,11 +107,10 @@ def train_on_cloud(
 def train_in_process(run: Run, watch: Watcher | None = None) -> Run:
     """Train a run in this thread, to its end, and give it. Raises SlmError, and RunError if the loss
     diverges; an interruption saves the run first."""
-    import torch
 
     from slm_core.runs.work import train_run
 
-    torch.set_num_threads(run.threads)
+    use_threads(run.threads)
     events, ended = train_run(run), None
     with tqdm(total=run.config.max_iters, unit="step", file=sys.stderr, disable=watch is not None) as bar:
         tell = watch or partial(_show, bar=bar)

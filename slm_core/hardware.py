@@ -211,11 +211,9 @@ def measure_speed(config: ExperimentConfig, device: str = "cpu") -> Speed:
     Takes a second or so: large steps are tried on a part of their batch and scaled up. Sets the calling
     thread's number of torch threads.
     """
-    import torch
-
     from slm_core.text.spans import MOST_TOKENS
 
-    torch.set_num_threads(fastest_threads())
+    use_threads(fastest_threads())
     batch = max(1, min(config.batch_size, _TRIAL_TOKENS // config.block_size))
     learn, update, evaluate = _trial(config, device, batch)
     tokens = batch * config.block_size
@@ -250,6 +248,18 @@ def measure_generation(config: ExperimentConfig, device: str = "cpu", seconds: f
     return written / (time.perf_counter() - began)
 
 
+def use_threads(count: int) -> None:
+    """Let torch compute on so many threads wherever the calling thread asks it to. Imports torch.
+
+    torch sets each thread up at the first work that it asks for, to the number that was set last, by whatever
+    thread: so a number set before that does not hold. Asking for the number is such work.
+    """
+    import torch
+
+    torch.get_num_threads()
+    torch.set_num_threads(count)
+
+
 def fastest_threads() -> int:
     """One thread or one per core, whichever trains a small model faster just now. Imports torch; takes a
     moment.
@@ -263,9 +273,9 @@ def fastest_threads() -> int:
     before, seconds = torch.get_num_threads(), {}
     learn, update, _ = _trial(ExperimentConfig(), "cpu", batch=4)
     for threads in (physical_cores(), 1):
-        torch.set_num_threads(threads)
+        use_threads(threads)
         seconds[threads] = _fastest(lambda: (learn(), update()), "cpu")
-    torch.set_num_threads(before)
+    use_threads(before)
     return min(seconds, key=seconds.get)
 
 

@@ -14,13 +14,15 @@ import pytest
 import torch
 
 from slm_core.config import ExperimentConfig
+from slm_core.hardware import use_threads
 from slm_core.runs.store import Run, create_run
 from slm_core.text.corpus import Dataset, prepare
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def _one_thread() -> None:
-    torch.set_num_threads(1)
+    """Each test begins with one thread: their number decides the last bits."""
+    use_threads(1)
 
 
 @pytest.fixture(scope="session")

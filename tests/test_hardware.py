@@ -23,6 +23,7 @@ from slm_core.hardware import (
     fastest_threads,
     measure_generation,
     physical_cores,
+    use_threads,
 )
 from slm_core.model import generate
 
@@ -106,6 +107,24 @@ def test_the_number_of_threads_is_one_or_all_and_the_one_before_is_put_back(rand
     before = torch.get_num_threads()
     assert fastest_threads() in (1, physical_cores())
     assert torch.get_num_threads() == before
+
+
+def test_a_thread_keeps_its_number_whatever_another_one_sets():
+    asked, other_set, found = threading.Event(), threading.Event(), []
+
+    def work():
+        use_threads(1)
+        asked.set()
+        other_set.wait(timeout=60)
+        found.append((torch.ones(2).sum().item(), torch.get_num_threads()))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert asked.wait(timeout=60)
+    use_threads(2)
+    other_set.set()
+    thread.join()
+    assert found == [(2.0, 1)] and torch.get_num_threads() == 2
 
 
 def test_large_steps_are_tried_in_part_and_scaled_up(monkeypatch, random_state_kept):

@@ -10,6 +10,7 @@ from pages.ui import judged, lesson_runs, marked, words
 from pages.ui.lesson_runs import Shown
 from pages.ui.models import Model, load
 from slm_core.errors import SlmError
+from slm_core.hardware import use_threads
 from slm_core.model.sampling import Sampling
 from slm_core.study.samples import Copying
 from slm_core.teach.lesson import Lesson, Step
@@ -94,11 +95,9 @@ def _write(lesson: Lesson, each: Shown) -> None:
 def _written(each: Shown) -> tuple[str, float]:
     """A text by the model of a run, as it comes, and the tokens that it wrote in a second."""
     checkpoint = load(Model(each.kept, "last"))
-    import torch  # here: the page that only shows a lesson does without
+    from slm_core.model.generate import write_text  # loads torch, which a lesson's page does without
 
-    from slm_core.model.generate import write_text
-
-    torch.set_num_threads(1)  # one token at a time is too little work to share
+    use_threads(1)  # one token at a time is too little work to share
     place, text, tokens = st.empty(), "", 0
     began = drawn = time.perf_counter()
     sampling = Sampling(max_new_tokens=_TOKENS)

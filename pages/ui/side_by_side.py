@@ -8,6 +8,7 @@ import streamlit as st
 
 from pages.ui import controls, engine, judged, models, words
 from slm_core.errors import SlmError
+from slm_core.hardware import use_threads
 from slm_core.model.sampling import SAMPLING_KNOBS, Sampling
 from slm_core.runs.store import Run
 
@@ -63,7 +64,6 @@ def _ask(prompt: str | None = None) -> None:
 def _write(chosen: Mapping[str, models.Model], prompt: str, sampling: Sampling) -> None:
     """Stream a text by each model into the page and keep them. Any click ends the writing, as in
     `writing.write`."""
-    import torch
 
     texts = [
         {"name": name, "run": model.run, "prompt": prompt, "text": "", "done": False, "error": ""}
@@ -76,7 +76,7 @@ def _write(chosen: Mapping[str, models.Model], prompt: str, sampling: Sampling) 
             pieces[place] = _pieces(models.load(model), prompt, sampling)
         except SlmError as error:
             texts[place]["error"] = str(error)
-    torch.set_num_threads(1)  # one token at a time is too little work to share, and runs need the cores
+    use_threads(1)  # one token at a time is too little work to share, and runs need the cores
     stop = st.empty()
     stop.button("Stop", icon=":material/stop:", key="stop_writing_all")
     places = [column.empty() for column in st.columns(len(texts))]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.ui import judged, words
+from slm_core.hardware import use_threads
 from slm_core.model.sampling import Sampling
 from slm_core.runs.store import Run
 
@@ -22,11 +23,10 @@ def write(checkpoint: "Checkpoint", run: Run, prompt: str, sampling: Sampling) -
 
     Any click ends the writing: Streamlit starts the page anew, and what was written so far is shown.
     """
-    import torch
 
     from slm_core.model.generate import write_text
 
-    torch.set_num_threads(1)  # one token at a time is too little work to share, and runs need the cores
+    use_threads(1)  # one token at a time is too little work to share, and runs need the cores
 
     st.session_state["written"] = written = {
         "run": run,

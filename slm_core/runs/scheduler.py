@@ -17,7 +17,7 @@ import psutil
 
 from slm_core.config import ExperimentConfig
 from slm_core.errors import RunError, SlmError
-from slm_core.hardware import fastest_threads, give_back_memory, physical_cores
+from slm_core.hardware import fastest_threads, give_back_memory, physical_cores, use_threads
 from slm_core.model.budget import budget
 from slm_core.runs.cores import Borrower, Cores
 from slm_core.runs.limits import Limits
@@ -345,11 +345,9 @@ class Scheduler:
                 self._begin_next()
 
     def _train(self, job: _Job) -> None:
-        import torch  # here, in the run's own thread: see the module's first lines
+        from slm_core.runs.work import train_run  # in the run's own thread: see the module's first lines
 
-        from slm_core.runs.work import train_run
-
-        torch.set_num_threads(job.run.threads)  # holds for this thread and those it starts
+        use_threads(job.run.threads)  # holds for this thread and those it starts
         _tell("run_began", job.run, threads=job.run.threads)
         events = train_run(job.run)
         job.borrower = self.cores.join(job.run.owner, job.run.threads)

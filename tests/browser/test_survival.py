@@ -9,7 +9,7 @@ from tests.browser.test_training import CHART_POINT, step, train
 
 def test_a_run_goes_on_after_its_server_was_killed(start_server, visit):
     killed = start_server(folder="kept")
-    page = visit(f"{killed.url}/?preset=SMALL_CPU")
+    page = visit(f"{killed.url}/?preset=MEDIUM_CPU")
     train(page)
     page.get_by_text(re.compile(r"Step \d\d+ of")).first.wait_for(timeout=120_000)
     page.close()  # it would complain, and rightly so
@@ -24,7 +24,7 @@ def test_a_run_goes_on_after_its_server_was_killed(start_server, visit):
 
 
 def test_a_run_goes_on_while_nobody_looks(app_url, visit):
-    page = visit(f"{app_url}/?preset=SMALL_CPU")
+    page = visit(f"{app_url}/?preset=MEDIUM_CPU")
     address = train(page)
     before = step(page)
     page.close()
@@ -48,7 +48,7 @@ def test_a_run_goes_on_when_a_source_file_is_saved(start_server, visit, tmp_path
         root.mkdir(exist_ok=True)
         copy(ROOT / name, root / name)
     server = start_server(root=root, server_fileWatcherType="poll", server_runOnSave="true")
-    page = visit(f"{server.url}/?preset=SMALL_CPU")
+    page = visit(f"{server.url}/?preset=MEDIUM_CPU")
     train(page)
     before = step(page)
     for name in ("slm_core/runs/scheduler.py", "slm_core/train/events.py", "pages/ui/engine.py"):

@@ -47,7 +47,7 @@ def test_tiny_cpu_memorizes_and_writes_what_it_read(app_url, visit):
 
 
 def test_a_run_survives_refresh_page_change_and_a_second_tab(app_url, visit):
-    page = visit(f"{app_url}/?preset=SMALL_CPU")
+    page = visit(f"{app_url}/?preset=MEDIUM_CPU")
     address = train(page)
     before = step(page)
     page.reload()

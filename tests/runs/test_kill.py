@@ -30,12 +30,12 @@ MOMENTS = {EVENT: 50, WRITE: 36, FSYNC: 36, REPLACE: 36, APPEND: 18}
 
 def train(root: str, run_id: str, killed_at: tuple[str, int] | None, pipe: Connection | None) -> None:
     """The child: train a run, saving after every event, and die at the moment given."""
-    import torch
 
+    from slm_core.hardware import use_threads
     from slm_core.runs import work
     from slm_core.train import trainer
 
-    torch.set_num_threads(1)
+    use_threads(1)
     work.FIRST_SAVE_SECONDS, work.SAVING_SHARE = 0.0, 1e9
     trainer.SAMPLE_TOKENS = 4
     die = _Death(killed_at)
