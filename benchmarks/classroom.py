@@ -1,15 +1,16 @@
 """A class at work: thirty students train at once on one server and watch. Does everybody get a fair share?
 
-    python benchmarks/classroom.py --students 30 --within 3
+    python benchmarks/classroom.py --students 30 --within 3 --write docs/speed.md
     python benchmarks/classroom.py --students 30 --within 0
 
 A server is started on this machine, with the profile "classroom" and its runs in a temporary folder. The
 lecturer asks for three things, one after the other: open the app, choose a preset, press Train. Each student
 does each at a moment of their own within so many seconds, as people do; within 0, all do it in the same
 thousandth of a second, which is the worst that a server can meet. They watch until their run has ended; every
-third one leafs through the other pages meanwhile. Printed: how long they waited, how evenly, how fast pages
-answered, what the server needed. Ends with exit code 1 if anything failed for anybody. The students share the
-machine with the server, so both are slower than in a class. Needs what requirements-dev.txt installs.
+third one leafs through the other pages meanwhile. Printed, as a table in Markdown: how long they waited, how
+evenly, how fast pages answered, what the server needed. Ends with exit code 1 if anything failed for anybody.
+The students share the machine with the server, so both are slower than in a class. Needs what
+requirements-dev.txt installs.
 """
 
 import argparse
@@ -17,7 +18,6 @@ import asyncio
 import collections
 import math
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -29,12 +29,14 @@ from random import Random
 
 import psutil
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from students import NotThereError, Student
-from watching import start_server
+from speed_report import made_by, table, write_section  # noqa: E402
+from students import NotThereError, Student  # noqa: E402
+from watching import start_server  # noqa: E402
 
-from slm_core.hardware import cpu
+from slm_core.bench import others_busy  # noqa: E402
 
 PROFILE = "classroom"
 WARM_UP_SECONDS = 8.0  # a lecturer has opened the app before the class comes
@@ -92,8 +94,10 @@ def main() -> None:
     )
     parser.add_argument("--preset", default="ULTRA_TINY")
     parser.add_argument("--minutes", type=float, default=15.0, help="after which who is not done has failed")
+    parser.add_argument("--write", type=Path, help="a page in Markdown, such as docs/speed.md")
     asked = parser.parse_args()
     os.environ.setdefault("SLM_PROFILE", PROFILE)
+    busy = others_busy()
     with tempfile.TemporaryDirectory() as folder:
         server, address = start_server(Path(folder))
         load = Load(psutil.Process(server.pid))
@@ -102,9 +106,16 @@ def main() -> None:
         finally:
             server.terminate()
             server.wait()
-    print(f"\nEach student acts within {asked.within:g} s of being told.", end="")
-    failed = report(lessons, load, asked.preset)
-    sys.exit(1 if failed else 0)
+    failures = [(number, said) for number, each in enumerate(lessons) for said in each.failures]
+    finished = [each.to_finish for each in lessons if not math.isnan(each.to_finish)]
+    section = f"{report(lessons, load, finished, asked)}\n\n{made_by(busy)}"
+    print(section)
+    for number, said in failures[:20]:
+        print(f"student {number}: {said}")
+    print(f"{len(failures)} failures")
+    if asked.write:
+        write_section(asked.write, "class", section)
+    sys.exit(1 if failures or len(finished) < len(lessons) else 0)
 
 
 async def lesson(address: str, load: Load, asked: argparse.Namespace) -> list[Lesson]:
@@ -175,43 +186,39 @@ async def _leaf(lesson: Lesson) -> None:
         await asyncio.sleep(READING_SECONDS)
 
 
-def report(lessons: Sequence[Lesson], load: Load, preset: str) -> bool:
-    """Prints the tables; gives whether anything failed for anybody."""
-    memory = psutil.virtual_memory().total / 1e9
-    print(f"\n{cpu().label}, {memory:.0f} GB, {platform.system()}, Python {platform.python_version()}")
-    print(f"{len(lessons)} students, preset {preset}, profile {os.environ['SLM_PROFILE']}\n")
-    finished = [each for each in lessons if not math.isnan(each.to_finish)]
-    print(f"{'seconds':28} {'count':>6} {'median':>8} {'p95':>8} {'worst':>8}")
-    _line("click to the first point", [each.to_start for each in lessons if not math.isnan(each.to_start)])
-    _line("click to the end of the run", [each.to_finish for each in finished])
-    answers: dict[str, list[float]] = collections.defaultdict(list)
+def report(
+    lessons: Sequence[Lesson], load: Load, finished: Sequence[float], asked: argparse.Namespace
+) -> str:
+    """How long the class waited, and what the server needed, in Markdown."""
+    waits: dict[str, list[float]] = collections.defaultdict(list)
+    waits["click on Train to the first point"] = [
+        each.to_start for each in lessons if not math.isnan(each.to_start)
+    ]
+    waits["click on Train to the end of the run"] = list(finished)
     for each in lessons:
         for what, seconds in each.answers.items():
-            answers[what] += seconds
-    for what, seconds in answers.items():
-        _line(what, seconds)
-    _line("all pages together", [second for each in lessons for second in each.page_seconds])
-    if finished:
-        ends = [each.to_finish for each in finished]
-        print(f"\nworst / median end {max(ends) / statistics.median(ends):.2f}, first end {min(ends):.1f} s")
-    received = sum(each.student.received_bytes for each in lessons)
-    print(f"server: peak memory {load.peak_bytes / 1e6:.0f} MB; {load.cpu_seconds:.1f} CPU seconds", end=" ")
-    print(f"in {load.seconds:.1f} s; sent {received / 1e6:.1f} MB")
+            waits[what] += seconds
+    waits["all pages together"] = [second for each in lessons for second in each.page_seconds]
+    evenly = f"; the slowest took {max(finished) / statistics.median(finished):.2f} times the median"
+    received = sum(each.student.received_bytes for each in lessons) / 1e6
     own = sum(psutil.Process().cpu_times()[:2])
-    print(f"students: {own:.1f} CPU seconds; pages asked for again, because their end was lost:", end=" ")
-    print(sum(each.student.cut_short for each in lessons))
-    failures = [(number, said) for number, each in enumerate(lessons) for said in each.failures]
-    for number, said in failures[:20]:
-        print(f"student {number}: {said}")
-    print(f"{len(finished)} of {len(lessons)} runs finished; {len(failures)} failures")
-    return bool(failures) or len(finished) < len(lessons)
+    rows = [_row(*each) for each in waits.items()]
+    return f"""{table(("seconds", "count", "median", "p95", "worst"), rows)}
+
+{len(lessons)} browsers train {asked.preset} at once, profile {os.environ["SLM_PROFILE"]}, and each acts
+within {asked.within:g} s of being told; every third leafs through the other pages meanwhile.
+{len(finished)} of {len(lessons)} runs finished{evenly if finished else ""}. The server held at most
+{load.peak_bytes / 1e6:.0f} MB, computed for {load.cpu_seconds:.0f} s in {load.seconds:.0f} s and sent
+{received:.0f} MB; the students, on the same machine, computed for {own:.0f} s. Pages whose end was lost on
+the way, and that were asked for again: {sum(each.student.cut_short for each in lessons)}."""
 
 
-def _line(what: str, seconds: Sequence[float]) -> None:
-    if seconds:
-        ranked = sorted(seconds)
-        p95 = ranked[math.ceil(0.95 * len(ranked)) - 1]
-        print(f"{what:28} {len(ranked):6} {statistics.median(ranked):8.2f} {p95:8.2f} {ranked[-1]:8.2f}")
+def _row(what: str, seconds: Sequence[float]) -> list[str]:
+    if not seconds:
+        return [what, "0", "–", "–", "–"]
+    ranked = sorted(seconds)
+    p95 = ranked[math.ceil(0.95 * len(ranked)) - 1]
+    return [what, str(len(ranked)), *(f"{each:.2f}" for each in (statistics.median(ranked), p95, ranked[-1]))]
 
 
 if __name__ == "__main__":

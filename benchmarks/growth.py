@@ -37,7 +37,7 @@ from slm_core.text.corpus import get_sample_text, prepare  # noqa: E402
 WIDTHS = (32, 64, 128, 256, 512)
 STORIES = (100, 1_000, 10_000, 40_000)
 RUNS = (1, 10, 100, 400)
-STUDENTS = (1, 3, 10)
+STUDENTS = (1, 3, 10, 30)
 WITHIN_SECONDS = 3.0  # in which a class does what it is told
 INK, GROUND, LINE = "#211C15", "#FCF9F2", "#0067A6"
 

@@ -1,7 +1,7 @@
 """How long until a model knows as much? Time to a fixed validation loss, for recipes from 2019 to today.
 
     python benchmarks/recipe.py --minutes 90 --text book.txt
-    python benchmarks/recipe.py --as-it-is TINY_CPU
+    python benchmarks/recipe.py --as-it-is TINY_CPU SMALL_CPU
 
 Each recipe is the one before it with one thing changed; the first is GPT-2's. All have a model of the same
 size, the same text, the same steps and schedule. Each learning rate of a grid is tried with one seed, which
@@ -23,7 +23,7 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from slm_core.hardware import ready_to_compute  # noqa: E402
 
 ready_to_compute()  # before torch loads
 
+from recipe_tracks import Track, train_in_turns  # noqa: E402
 from speed_report import made_by, write_section  # noqa: E402
 
 from slm_core.bench import others_busy  # noqa: E402
@@ -41,8 +42,6 @@ from slm_core.config import ExperimentConfig, load_preset  # noqa: E402
 from slm_core.hardware import physical_cores, use_threads  # noqa: E402
 from slm_core.model.budget import budget  # noqa: E402
 from slm_core.text.corpus import Dataset, prepare  # noqa: E402
-from slm_core.train.events import EvalDone, RunFinished, StepDone, Working  # noqa: E402
-from slm_core.train.trainer import Trainer  # noqa: E402
 
 GPT2_RATE = 6e-4
 RATES = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
@@ -72,77 +71,6 @@ RECIPES = (
 )
 
 
-class Bare(Trainer):
-    """A trainer that only trains and measures losses: the rest is half of what a small run costs."""
-
-    def _test_memory(self):
-        yield from ()
-
-    def _write_samples(self):
-        yield from ()
-
-
-@dataclass
-class Track:
-    """One training under way: steps, seconds of updates and validation loss at each measurement."""
-
-    config: ExperimentConfig
-    dataset: Dataset
-    steps: list[int] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
-    diverged: bool = False
-
-    def __post_init__(self) -> None:
-        self._trainer = Bare(self.config, self.dataset)
-        self._events, self._spent = self._trainer.events(), 0.0
-
-    def advance(self) -> None:
-        """Train up to the next measurement, if there is one."""
-        before = self._trainer.progress.elapsed_seconds
-        for event in self._events:
-            now = self._trainer.progress.elapsed_seconds
-            if isinstance(event, StepDone):
-                self._spent += now - before
-            if not isinstance(event, Working):  # which comes in the middle of a step
-                before = now
-            if isinstance(event, RunFinished):
-                self.diverged = event.reason == "diverged"
-            if isinstance(event, EvalDone):
-                self.steps.append(event.step)
-                self.seconds.append(self._spent)
-                self.losses.append(event.validation_loss)
-                return
-
-    @property
-    def best(self) -> float:
-        """The lowest validation loss so far."""
-        return min(self.losses)
-
-    @property
-    def step_milliseconds(self) -> float:
-        """Time of an update."""
-        return 1_000 * self._spent / max(1, self._trainer.progress.step)
-
-    def time_to(self, target: float) -> float:
-        """Seconds of updates until the validation loss is `target`; infinite if it never is."""
-        return self._until(target, self.seconds)
-
-    def steps_to(self, target: float) -> float:
-        """Updates until then."""
-        return self._until(target, self.steps)
-
-    def _until(self, target: float, clock: Sequence[float]) -> float:
-        # On straight lines between measurements.
-        for place, loss in enumerate(self.losses):
-            if loss <= target:
-                if place == 0:
-                    return 0.0
-                above, began = self.losses[place - 1], clock[place - 1]
-                return began + (above - target) / (above - loss) * (clock[place] - began)
-        return math.inf
-
-
 @dataclass(frozen=True)
 class Asked:
     """What the command line asked for. seeds, rates: how many at most."""
@@ -159,7 +87,7 @@ def main() -> None:
     parser.add_argument("--text", type=Path, help="a text to read instead of the stories")
     parser.add_argument("--preset", default="TINY_CPU", help="whose size the model has")
     parser.add_argument("--steps", type=int, default=1_000)
-    parser.add_argument("--as-it-is", metavar="PRESET", help="with this preset's own text and steps instead")
+    parser.add_argument("--as-it-is", metavar="PRESET", nargs="+", help="with presets' own text and steps")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rates", type=Path, metavar="FILE", help="where the best rates are, or are to be")
     parser.add_argument("--target", type=float, help="loss to reach; by default, where GPT-2's recipe ends")
@@ -171,18 +99,26 @@ def main() -> None:
     if given.quick:
         given.preset, given.steps, asked = "ULTRA_TINY", 20, Asked(1, 1, given.target, None)
     use_threads(physical_cores())
-    name, text = "the built-in stories", None
-    if given.text:
-        name, text = given.text.name, given.text.read_text(encoding="utf-8", errors="replace")
-    base = at_length(given.preset, given.steps, text)
+    busy, until, mark = others_busy(), time.monotonic() + 60 * given.minutes, "recipe"
     if given.as_it_is:
-        name, text, base = given.as_it_is, None, as_it_is(given.as_it_is)
-    busy = others_busy()
-    until = time.monotonic() + 60 * given.minutes
-    section = f"{measure(name, prepare(base, text), base, asked, until)}\n{made_by(busy)}"
+        mark = "presets"
+        bases = [(preset, as_it_is(preset)) for preset in given.as_it_is]
+        parts = [measure(preset, prepare(base, None), base, asked, until) for preset, base in bases]
+    else:
+        name, text = read(given.text)
+        base = at_length(given.preset, given.steps, text)
+        parts = [measure(name, prepare(base, text), base, asked, until)]
+    section = "\n".join([*parts, made_by(busy)])
     print(section)
     if given.write:
-        write_section(given.write, "recipe", section)
+        write_section(given.write, mark, section)
+
+
+def read(file: Path | None) -> tuple[str, str | None]:
+    """Name of a text, and the text itself; None stands for the stories."""
+    if file is None:
+        return "the built-in stories", None
+    return file.name, file.read_text(encoding="utf-8", errors="replace")
 
 
 def at_length(preset: str, steps: int, text: str | None) -> ExperimentConfig:
@@ -215,7 +151,7 @@ def measure(name: str, dataset: Dataset, base: ExperimentConfig, asked: Asked, d
             for place, recipe in enumerate(RECIPES)
             for rate in recipe.rates[: asked.rates]
         }
-        train_in_turns(list(tried.values()), base, deadline)
+        train_in_turns(list(tried.values()), deadline)
         per_run = (time.monotonic() - began) / len(tried)
         target = tried[0, GPT2_RATE].best if asked.target is None else asked.target
         rates = [best_rate(tried, place, target) for place in range(len(RECIPES))]
@@ -231,7 +167,7 @@ def measure(name: str, dataset: Dataset, base: ExperimentConfig, asked: Asked, d
         for seed in range(1, seeds + 1)
     ]
     for of_seed in tracks:
-        train_in_turns(of_seed, base, math.inf)
+        train_in_turns(of_seed, math.inf)
     target = max(of_seed[0].best for of_seed in tracks) if asked.target is None else asked.target
     return f"{report(name, dataset, tracks, rates, target)}\n{tuning}"
 
@@ -256,25 +192,6 @@ def keep_rates(asked: Asked, name: str, rates: Sequence[float]) -> None:
 def configured(base: ExperimentConfig, recipe: Recipe, rate: float, seed: int) -> ExperimentConfig:
     """The base as a recipe has it."""
     return base.with_changes({**recipe.changes, "learning_rate": rate, "min_lr": rate / 10, "seed": seed})
-
-
-def train_in_turns(tracks: Sequence[Track], base: ExperimentConfig, deadline: float) -> None:
-    """Train all to their ends, each up to its next measurement in turn. Exits if that would take longer than
-    to the deadline."""
-    rounds = math.ceil(base.max_iters / base.eval_interval) + 1
-    for done in range(rounds):
-        began = time.monotonic()
-        for track in tracks:
-            track.advance()
-        left = (time.monotonic() - began) * (rounds - done - 1)
-        if done == 1 and time.monotonic() + left > deadline:
-            sys.exit(
-                f"Trying the rates would take {left / 60:.0f} minutes. Allow more --minutes or fewer --steps."
-            )
-        print(f"\r{len(tracks)} runs, {left / 60:5.1f} minutes left ", end="", file=sys.stderr, flush=True)
-    for track in tracks:  # its last event says whether it diverged
-        track.advance()
-    print(file=sys.stderr)
 
 
 def best_rate(tried: dict[tuple[int, float], Track], place: int, target: float) -> float:

@@ -1,6 +1,6 @@
 """Does the server's memory stay flat? An hour of short runs: started, watched, used and deleted again.
 
-    python benchmarks/soak.py --minutes 60 --csv memory.csv
+    python benchmarks/soak.py --minutes 60 --csv memory.csv --write docs/speed.md
 
 A server is started on this machine with its runs in a temporary folder. A few students train small models,
 let them write in the Playground and delete them, again and again; some close the page and come back, as the
@@ -26,12 +26,14 @@ from pathlib import Path
 
 import psutil
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from students import NotThereError, Student
-from watching import start_server
+from speed_report import made_by, write_section  # noqa: E402
+from students import NotThereError, Student  # noqa: E402
+from watching import start_server  # noqa: E402
 
-from slm_core.hardware import cpu
+from slm_core.bench import others_busy  # noqa: E402
 
 SAMPLE_SECONDS = 10.0
 WARM_UP_SHARE = 0.2
@@ -68,8 +70,10 @@ def main() -> None:
     parser.add_argument("--students", type=int, default=3, choices=range(1, 21), metavar="1..20")
     parser.add_argument("--preset", default="ULTRA_TINY")
     parser.add_argument("--csv", type=Path, help="where to write the curve")
+    parser.add_argument("--write", type=Path, help="a page in Markdown, such as docs/speed.md")
     asked = parser.parse_args()
     os.environ.setdefault("SLM_PROFILE", "classroom")
+    busy = others_busy()
     soak, seconds = Soak(), asked.minutes * 60
     with tempfile.TemporaryDirectory() as folder:
         server, address = start_server(Path(folder))
@@ -80,8 +84,15 @@ def main() -> None:
             server.wait()
     if asked.csv:
         write_csv(asked.csv, soak.samples)
-    flat = report(soak, asked.preset, seconds)
-    sys.exit(0 if flat and not soak.failures else 1)
+    medians = levels(soak.samples, seconds)
+    rise = max(medians) / min(medians) if len(medians) == PARTS else math.inf
+    section = f"{report(soak, medians, rise, asked)}\n\n{made_by(busy)}"
+    print(section)
+    for said in soak.failures[:20]:
+        print(f"failure: {said}")
+    if asked.write:
+        write_section(asked.write, "soak", section)
+    sys.exit(0 if rise <= FLAT and not soak.failures else 1)
 
 
 async def hold(
@@ -167,31 +178,28 @@ def write_csv(path: Path, samples: Sequence[Sample]) -> None:
         table.writerows(astuple(sample) for sample in samples)
 
 
-def report(soak: Soak, preset: str, seconds: float) -> bool:
-    """Prints the curve and the verdict; gives whether the memory was flat."""
+def report(soak: Soak, medians: Sequence[float], rise: float, asked: argparse.Namespace) -> str:
+    """The curve and what is to be said of it, in Markdown. rise: the highest median over the lowest."""
     if not soak.samples:
-        print("; ".join(["There was no time to read the memory.", *soak.failures]))
-        return False
-    print(f"\n{cpu().label}; preset {preset}, {STEPS} steps a run\n")
+        return "There was no time to read the memory."
     largest = max(each.resident_bytes for each in soak.samples)
-    print(f"{'minutes':>8} {'MB':>6} {'runs':>6} {'disk MB':>8}")
-    for each in soak.samples[:: max(1, len(soak.samples) // ROWS)]:
-        bar = "█" * round(BAR * each.resident_bytes / largest)
-        print(
-            f"{each.seconds / 60:8.1f} {each.resident_bytes / 1e6:6.0f} {each.rounds:6} "
-            f"{each.disk_bytes / 1e6:8.1f} {bar}"
-        )
-    medians = levels(soak.samples, seconds)
-    rise = max(medians) / min(medians) if len(medians) == PARTS else math.inf
-    print(f"\nafter the warm-up, medians of {len(medians)} equal parts of the time, in MB:", end=" ")
-    print(", ".join(f"{each / 1e6:.0f}" for each in medians))
+    rows = [
+        f"{each.seconds / 60:8.1f} {each.resident_bytes / 1e6:6.0f} {each.rounds:6}  "
+        f"{'█' * round(BAR * each.resident_bytes / largest)}"
+        for each in soak.samples[:: max(1, len(soak.samples) // ROWS)]
+    ]
+    curve = "\n".join([f"{'minutes':>8} {'MB':>6} {'runs':>6}", *rows])
     disk = max(each.disk_bytes for each in soak.samples)
-    print(f"{soak.rounds} runs; peak {largest / 1e6:.0f} MB of memory, {disk / 1e6:.1f} MB on disk")
-    for said in soak.failures[:20]:
-        print(f"failure: {said}")
-    print(f"{len(soak.failures)} failures")
-    print(f"flat within {FLAT - 1:.0%} after the warm-up: {'yes' if rise <= FLAT else 'no'} ({rise - 1:.1%})")
-    return rise <= FLAT
+    said = ", ".join(f"{each / 1e6:.0f}" for each in medians)
+    flat = f"so it is {'' if rise <= FLAT else 'not '}flat within {FLAT - 1:.0%}"
+    return f"""{asked.minutes:g} minutes: {asked.students} students train {asked.preset} ({STEPS} steps),
+let it write, delete it, leave and come back. {soak.rounds:,} runs, failures: {len(soak.failures)}. After the
+first fifth of the time, the medians of {PARTS} equal parts are {said} MB: {rise - 1:.1%} from the lowest
+to the highest, {flat}. The most was {largest / 1e6:.0f} MB of memory and {disk / 1e6:.1f} MB on disk.
+
+```
+{curve}
+```"""
 
 
 def levels(samples: Sequence[Sample], seconds: float) -> list[float]:

@@ -19,11 +19,7 @@ round; given are the median over the rounds and, in brackets, the lowest and the
 each round by itself. The line below each table says where and when; yours differ, so measure them:
 
 ```bash
-python benchmarks/speed.py --write docs/speed.md
-python benchmarks/recipe.py --text book.txt --write docs/speed.md
-python benchmarks/waiting.py --write docs/speed.md
-python benchmarks/watching.py --write docs/speed.md
-python benchmarks/growth.py --write docs/speed.md --picture docs/pictures/growth.png
+python benchmarks/suite.py --text book.txt --write docs/speed.md
 ```
 
 ## Training
@@ -44,6 +40,12 @@ from the same grid, with a seed of its own. Time is that of the updates, without
 <!-- measured: recipe -->
 <!-- end -->
 
+<!-- measured: schedule -->
+<!-- end -->
+
+<!-- measured: presets -->
+<!-- end -->
+
 ## Many runs
 
 <!-- measured: sweep -->
@@ -60,6 +62,9 @@ from the same grid, with a seed of its own. Time is that of the updates, without
 ## A class of thirty on one small server
 
 <!-- measured: class -->
+<!-- end -->
+
+<!-- measured: soak -->
 <!-- end -->
 
 ## Memory

@@ -1,4 +1,8 @@
-"""Playground: what has the model learned to write?"""
+"""Playground: what has the model learned to write?
+
+Streamlit keeps what a widget calls for as long as the visit lasts, and a function of this file keeps all that
+is named here, the model too. So widgets call functions of other files.
+"""
 
 import streamlit as st
 
@@ -21,14 +25,7 @@ if wanted := st.session_state.pop("playground_run", None):
     st.session_state["playground_model"] = next((key for key in found if key[0] == wanted), next(iter(found)))
 if st.session_state.get("playground_model") not in found:
     st.session_state["playground_model"] = next(iter(found))
-key = st.selectbox(
-    "Model",
-    found,
-    format_func=lambda each: found[each].label,
-    key="playground_model",
-    persist_state="session",
-)
-model = found[key]
+model = models.choose(found)
 try:
     checkpoint = models.load(model)
 except SlmError as error:
@@ -44,21 +41,13 @@ if "validation_loss" in metrics:
     )
 models.show_proof(checkpoint)
 
-
-def ask(prompt: str | None = None) -> None:
-    """Have the model write when the page is drawn next."""
-    if prompt is not None:
-        st.session_state["prompt"] = prompt
-    st.session_state["asked_to_write"] = True
-
-
 samples = engine.history(model.run).samples
 chips = list(dict.fromkeys([sample.prompt for sample in samples.values()] + ["Once upon a time", "One day"]))
 st.session_state.setdefault("prompt", chips[0])
 prompt = st.text_area("Beginning", key="prompt", height=100, max_chars=4_000, persist_state="session")
 with st.container(horizontal=True):
     for chip in chips:
-        st.button(words.plain(chip), key=f"chip-{chip}", on_click=ask, args=(chip,))
+        st.button(words.plain(chip), key=f"chip-{chip}", on_click=writing.ask, args=(chip,))
 
 settings = {}
 with st.expander("How it writes"):
@@ -67,7 +56,7 @@ with st.expander("How it writes"):
         with columns[place % 2]:
             settings[name] = controls.control(knob, f"sampling_{name}")
 
-st.button("Write", icon=":material/edit_note:", type="primary", on_click=ask)
+st.button("Write", icon=":material/edit_note:", type="primary", on_click=writing.ask)
 if st.session_state.pop("asked_to_write", False):
     try:
         writing.write(checkpoint, model.run, prompt, Sampling(**settings))
@@ -75,5 +64,5 @@ if st.session_state.pop("asked_to_write", False):
         st.error(words.plain(str(error)))
 writing.show_written()
 
-take_home.draw(model, checkpoint)
+take_home.draw(model, checkpoint.config)
 models.bring()

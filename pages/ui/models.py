@@ -41,6 +41,18 @@ def available() -> list[Model]:
     return [Model(run, kind) for run in engine.visible_runs() for kind in _KINDS if kind in run.checkpoints]
 
 
+def choose(found: dict[tuple[str, str], Model]) -> Model:
+    """Draw where one of these is chosen, and give it; the keys are a run's id and a kind."""
+    key = st.selectbox(
+        "Model",
+        found,
+        format_func=lambda each: found[each].label,
+        key="playground_model",
+        persist_state="session",
+    )
+    return found[key]
+
+
 def load(model: Model) -> "Checkpoint":
     """Its checkpoint, ready to write; read once for everybody. Raises CheckpointError."""
     server.wait_until_warm()

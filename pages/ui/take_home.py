@@ -4,16 +4,14 @@ A file is made when its button is pressed, for who pressed it, and not before.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import streamlit as st
 
 from pages.ui import words
 from pages.ui.models import Model
+from slm_core.config import ExperimentConfig
 from slm_core.runs.formats import FORMATS, cannot_export, expected_bytes, file_stem, reads_otherwise
-
-if TYPE_CHECKING:
-    from slm_core.runs.checkpoint import Checkpoint
 
 _HOW = {
     "huggingface": (
@@ -50,7 +48,7 @@ for name, weight in weights.items():
 }
 
 
-def draw(model: Model, checkpoint: "Checkpoint") -> None:
+def draw(model: Model, config: ExperimentConfig) -> None:
     """Every kind of file with its size, how to open it, and a button that makes and sends it."""
     st.subheader("Take it home", anchor=False)
     st.download_button(
@@ -68,11 +66,11 @@ def draw(model: Model, checkpoint: "Checkpoint") -> None:
     with st.expander("For other programs"):
         for kind in FORMATS:
             with st.container(border=True):
-                _format(kind, model, checkpoint)
+                _format(kind, model, config)
 
 
-def _format(kind: str, model: Model, checkpoint: "Checkpoint") -> None:
-    config, stem = checkpoint.config, file_stem(f"{model.run.name}-{model.kind}")
+def _format(kind: str, model: Model, config: ExperimentConfig) -> None:
+    stem = file_stem(f"{model.run.name}-{model.kind}")
     form, (says, language, code) = FORMATS[kind], _HOW[kind]
     about, button = st.columns([5, 2], vertical_alignment="center")
     about.markdown(f"**{form.title}** · about {words.size(expected_bytes(config)[kind])} · for {form.opens}")
@@ -81,7 +79,7 @@ def _format(kind: str, model: Model, checkpoint: "Checkpoint") -> None:
         return
     button.download_button(
         f"Make {form.ending}",
-        data=_maker(checkpoint, kind, stem),
+        data=_maker(model.path, kind, stem),
         file_name=f"{stem}{form.ending}",
         mime="application/octet-stream",
         icon=":material/download:",
@@ -96,10 +94,12 @@ def _format(kind: str, model: Model, checkpoint: "Checkpoint") -> None:
         st.caption(words.plain(note))
 
 
-def _maker(checkpoint: "Checkpoint", kind: str, stem: str) -> Callable[[], bytes]:
+def _maker(path: Path, kind: str, stem: str) -> Callable[[], bytes]:
+    # Reads the model anew: Streamlit keeps this function for as long as the visit lasts.
     def make() -> bytes:
+        from slm_core.runs.checkpoint import load_checkpoint
         from slm_core.runs.export import export
 
-        return export(checkpoint, kind, stem)
+        return export(load_checkpoint(path), kind, stem)
 
     return make

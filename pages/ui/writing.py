@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 _SECONDS = 1 / 15  # between two updates of the text: as smooth as one a token, at a tenth of the traffic
 
 
+def ask(prompt: str | None = None) -> None:
+    """Have the model write when the page is drawn next; a callback."""
+    if prompt is not None:
+        st.session_state["prompt"] = prompt
+    st.session_state["asked_to_write"] = True
+
+
 def write(checkpoint: "Checkpoint", run: Run, prompt: str, sampling: Sampling) -> None:
     """Stream a text by the model of a run into the page and keep it, so that it still stands there when
     something else is clicked.

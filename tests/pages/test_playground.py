@@ -1,12 +1,21 @@
 """The Playground: empty, writing, and refusing what is no model."""
 
+import gc
 import re
+import weakref
 
 import pytest
 
 from pages.ui import engine, marked, models
 from slm_core.errors import SlmError
-from slm_core.runs.checkpoint import FORMAT, import_checkpoint, load_checkpoint, read_tensors, write_tensors
+from slm_core.runs.checkpoint import (
+    FORMAT,
+    Checkpoint,
+    import_checkpoint,
+    load_checkpoint,
+    read_tensors,
+    write_tensors,
+)
 from slm_core.runs.store import list_runs
 from slm_core.study.samples import Passage
 from tests.pages.test_train import button, set_small, train_to_the_end
@@ -36,6 +45,18 @@ def test_it_writes_the_same_text_for_the_same_seed(open_app, trained):
         assert written["done"] and written["prompt"] == "On Monday"
         texts.append(written["text"])
     assert texts[0] == texts[1] and texts[0]
+
+
+def test_no_visit_keeps_the_models_it_wrote_with(open_app, trained):
+    app = open_app(PAGE)
+    button(app, "Write").click().run()
+    assert not app.exception and app.session_state["written"]["done"]
+    kept = [weakref.ref(each) for each in gc.get_objects() if type(each) is Checkpoint]
+    assert kept
+    models._load.clear()
+    gc.collect()
+    assert not [each for each in kept if each() is not None]
+    assert app.session_state["written"]["text"], "the visit goes on"
 
 
 def test_a_chip_writes_at_one_click(open_app, trained):
