@@ -30,7 +30,7 @@ from speed_rounds import Asked, in_turn, seconds_each  # noqa: E402
 
 from slm_core.bench import others_busy  # noqa: E402
 from slm_core.config import ExperimentConfig, load_preset  # noqa: E402
-from slm_core.hardware import physical_cores, ready_to_compute, use_threads  # noqa: E402
+from slm_core.hardware import fastest_threads, physical_cores, ready_to_compute, use_threads  # noqa: E402
 from slm_core.model.budget import budget  # noqa: E402
 from slm_core.text.corpus import prepare  # noqa: E402
 
@@ -75,7 +75,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=25.0, help="for all parts together, about")
     parser.add_argument("--rounds", type=int, default=7, help="at most")
     parser.add_argument("--seconds", type=float, default=1.5, help="of one turn")
-    parser.add_argument("--threads", type=int, default=physical_cores(), help="that train one model")
+    parser.add_argument("--threads", type=int, default=physical_cores(), help="of the others, and the peak's")
     parser.add_argument("--sweep-runs", type=int, default=15, help="at most")
     parser.add_argument("--sweep-steps", type=int, default=0, help="of each run; by default, its preset's")
     parser.add_argument("--quick", action="store_true", help="hardly anything, to see that it works")
@@ -97,10 +97,11 @@ def step(asked: Asked) -> str:
     rows = []
     for place, size in enumerate(asked.sizes):
         config = load_preset(size).config
+        threads = dict.fromkeys(TRAINERS, asked.threads) | {OURS: fastest_threads(config)}
         names = [name for name in TRAINERS if name != TRANSFORMERS or find_spec("transformers")]
         with ExitStack() as workers:
             ways: dict[str, Callable[[], float]] = {
-                name: partial(workers.enter_context(worker(name, size, asked.threads)), asked.seconds)
+                name: partial(workers.enter_context(worker(name, size, threads[name])), asked.seconds)
                 for name in names
             }
             ways["peak"] = partial(matrix_peak, asked.seconds / 3)
@@ -111,6 +112,7 @@ def step(asked: Asked) -> str:
             [
                 size,
                 f"{cost.parameters / 1e6:.2f} M",
+                str(threads[OURS]),
                 *(
                     rates([config.tokens_per_step / took for took in found.get(name, [])])
                     for name in TRAINERS
@@ -120,14 +122,15 @@ def step(asked: Asked) -> str:
             ]
         )
     library = "oneDNN" if onednn_is_faster() else "torch's choice, as theirs"
-    heads = ["size", "parameters", *(f"{name}, tokens/s" for name in TRAINERS)]
+    heads = ["size", "parameters", "our threads", *(f"{name}, tokens/s" for name in TRAINERS)]
     heads += [*(f"speedup over {name}" for name in TRAINERS[1:]), "ours, of peak"]
     return f"""{table(heads, rows)}
 
-One update of the weights, {asked.threads} threads, each trainer in a process of its own. transformers:
-GPT2LMHeadModel, its text in memory. nanoGPT's way: biases, batches from a memory-mapped file. Both take
-torch's AdamW (foreach). Ours is the trainer's own step, with rotary positions, its products by {library}. The
-peak is that of multiplying matrices of 1,024 rows in float32 by the same library, measured in the same
+One update of the weights, each trainer in a process of its own. transformers: GPT2LMHeadModel, its text in
+memory. nanoGPT's way: biases, batches from a memory-mapped file. Both take torch's AdamW (foreach) and as many
+threads as there are cores, which is torch's choice. Ours is the trainer's own step, with rotary positions, its
+products by {library}, and as many threads as it finds faster before a run: one, or one per core. The peak is
+that of multiplying matrices of 1,024 rows in float32 on all cores by the same library, measured in the same
 rounds: {statistics.median(peaks) / 1e9:,.0f} GFLOP/s beside the last size."""
 
 

@@ -186,7 +186,9 @@ def _new_run(parsed: argparse.Namespace, root: Path, check: Callable[[Experiment
         raise SlmError("corpus=own needs a text. Add --text PATH, or --corpus NAME for a fetched one.")
     device = choose_device(parsed.device, preset.hardware)
     check(config, device)
-    run = create_run(root, config, name=parsed.name or preset.name, device=device, threads=fastest_threads())
+    run = create_run(
+        root, config, name=parsed.name or preset.name, device=device, threads=fastest_threads(config)
+    )
     if text is not None:
         run.write_text("text.txt", text)
     return run

@@ -73,7 +73,7 @@ def run_experiment(
         raise CorpusError("The config's corpus is your own text, but no text was given. Give one.")
     ready_to_compute()
     device = choose_device(device, "cpu")
-    threads = fastest_threads()
+    threads = fastest_threads(config)
     run = create_run(runs_folder(), config, name=name, device=device, threads=threads, text=text)
     return _best_of(train_in_process(run, watch), device)
 
@@ -95,7 +95,7 @@ def train_on_cloud(
     device = choose_device(None, "gpu")
     run = _begun(preset)
     if run is None:
-        threads = fastest_threads()
+        threads = fastest_threads(preset.config)
         run = create_run(runs_folder(), preset.config, name=preset.name, device=device, threads=threads)
     if run.resumable:
         run = train_in_process(replace(run, device=device), watch)  # the machine may be another one now

@@ -2,6 +2,7 @@
 it."""
 
 import ctypes
+import math
 import os
 import platform
 import threading
@@ -88,10 +89,15 @@ def free_memory_bytes(device: str) -> int:
     return psutil.virtual_memory().available
 
 
-def ready_to_compute() -> None:
-    """Set this process up for training. Call it before torch loads."""
+def ready_to_compute(for_many: bool = False) -> None:
+    """Set this process up for training. Call it before torch loads.
+
+    for_many: whether many people will train here for days. Memory that stays is cut up by what else a server
+    keeps, and holds more and more: then time is spent, not memory.
+    """
     let_idle_threads_sleep()
-    let_memory_stay()
+    if not for_many:
+        let_memory_stay()
 
 
 def let_idle_threads_sleep() -> None:
@@ -203,6 +209,7 @@ class Speed:
 
 
 _TRIAL_TOKENS = 2_048
+_THREADS_TRIAL_TOKENS = 512
 
 
 def measure_speed(config: ExperimentConfig, device: str = "cpu") -> Speed:
@@ -213,7 +220,7 @@ def measure_speed(config: ExperimentConfig, device: str = "cpu") -> Speed:
     """
     from slm_core.text.spans import MOST_TOKENS
 
-    use_threads(fastest_threads())
+    use_threads(fastest_threads(config))
     batch = max(1, min(config.batch_size, _TRIAL_TOKENS // config.block_size))
     learn, update, evaluate = _trial(config, device, batch)
     tokens = batch * config.block_size
@@ -260,21 +267,24 @@ def use_threads(count: int) -> None:
     torch.set_num_threads(count)
 
 
-def fastest_threads() -> int:
-    """One thread or one per core, whichever trains a small model faster just now. Imports torch; takes a
-    moment.
+def fastest_threads(config: ExperimentConfig) -> int:
+    """One thread or one per core, whichever trains such a model faster just now. Imports torch; takes a
+    moment, and therefore tries a model of one layer.
 
-    More threads are no gain where another program holds a core: all then wait for the one that it delays.
+    More threads are no gain where each has too little to do to be worth waking, and none where another
+    program holds a core: all then wait for the one that it delays.
     """
     import torch
 
     if physical_cores() == 1:
         return 1
-    before, seconds = torch.get_num_threads(), {}
-    learn, update, _ = _trial(ExperimentConfig(), "cpu", batch=4)
-    for threads in (physical_cores(), 1):
+    batch = max(1, min(config.batch_size, _THREADS_TRIAL_TOKENS // config.block_size))
+    before, choices = torch.get_num_threads(), (physical_cores(), 1)
+    seconds = dict.fromkeys(choices, math.inf)
+    learn, update, _ = _trial(config.with_changes({"n_layer": 1}), "cpu", batch)
+    for threads in 2 * choices:
         use_threads(threads)
-        seconds[threads] = _fastest(lambda: (learn(), update()), "cpu")
+        seconds[threads] = min(seconds[threads], _fastest(lambda: (learn(), update()), "cpu"))
     use_threads(before)
     return min(seconds, key=seconds.get)
 

@@ -31,7 +31,7 @@ def preset(name: str, config: ExperimentConfig = SMALL, on: str = "cpu") -> Pres
 @pytest.fixture
 def quick(monkeypatch) -> None:
     """No trying out of threads, which takes a moment."""
-    monkeypatch.setattr(hardware, "fastest_threads", lambda: 1)
+    monkeypatch.setattr(hardware, "fastest_threads", lambda config: 1)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def runs(tmp_path, monkeypatch) -> Path:
     """The runs folder of this test; the thread probe is answered, as it takes a moment."""
     monkeypatch.setenv("SLM_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
-    monkeypatch.setattr(cli, "fastest_threads", lambda: 1)
+    monkeypatch.setattr(cli, "fastest_threads", lambda config: 1)
     return tmp_path / "runs"
 
 

@@ -21,7 +21,7 @@ def folders(tmp_path, monkeypatch):
     monkeypatch.setenv("SLM_RUNS", str(tmp_path / "runs"))
     monkeypatch.delenv("SLM_CORPORA", raising=False)
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
-    monkeypatch.setattr(cli, "fastest_threads", lambda: 1)
+    monkeypatch.setattr(cli, "fastest_threads", lambda config: 1)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

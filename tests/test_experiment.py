@@ -27,7 +27,7 @@ PRESET = Preset(name="SMALL_GPU", shows="", hardware="gpu", config=SMALL)
 def _own_runs_folder(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("SLM_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
-    monkeypatch.setattr(experiment, "fastest_threads", lambda: 1)
+    monkeypatch.setattr(experiment, "fastest_threads", lambda config: 1)
     monkeypatch.chdir(tmp_path)
 
 

@@ -105,7 +105,7 @@ def test_a_run_takes_its_steps_and_its_measurements(max_iters, evaluations):
 
 def test_the_number_of_threads_is_one_or_all_and_the_one_before_is_put_back(random_state_kept):
     before = torch.get_num_threads()
-    assert fastest_threads() in (1, physical_cores())
+    assert fastest_threads(SMALL) in (1, physical_cores())
     assert torch.get_num_threads() == before
 
 
@@ -130,7 +130,7 @@ def test_a_thread_keeps_its_number_whatever_another_one_sets():
 def test_large_steps_are_tried_in_part_and_scaled_up(monkeypatch, random_state_kept):
     tried = []
     trial = hardware._trial
-    monkeypatch.setattr(hardware, "fastest_threads", lambda: 1)
+    monkeypatch.setattr(hardware, "fastest_threads", lambda config: 1)
     monkeypatch.setattr(hardware, "_trial", lambda *args: tried.append(args) or trial(SMALL, "cpu", 1))
     monkeypatch.setattr(hardware, "_fastest", lambda work, device: work() or 1.0)
     config = ExperimentConfig(block_size=128, batch_size=64, gradient_accumulation_steps=2)
@@ -140,7 +140,7 @@ def test_large_steps_are_tried_in_part_and_scaled_up(monkeypatch, random_state_k
 
 
 def test_speed_is_measured_by_training(monkeypatch):
-    monkeypatch.setattr(hardware, "fastest_threads", lambda: 1)
+    monkeypatch.setattr(hardware, "fastest_threads", lambda config: 1)
     speed = hardware.measure_speed(SMALL)
     assert speed.step_seconds > 0 and speed.evaluation_seconds > 0
 

@@ -127,7 +127,7 @@ class Scheduler:
                 "Use a part of it."
             )
         if not threads:
-            threads = 1 if self._jobs or self.limits.separate else fastest_threads()
+            threads = 1 if self._jobs or self.limits.separate else fastest_threads(config)
         with self._lock:
             self._check_number(owner)
             self.make_room(owner, expected_bytes(config))

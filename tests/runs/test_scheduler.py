@@ -328,7 +328,7 @@ def test_a_runs_folder_that_cannot_be_used_is_told_at_the_start(tmp_path, tiny_c
 def test_a_lone_run_takes_what_is_fastest_and_those_that_join_take_one_thread(
     make, root, tiny_config, own_text, monkeypatch
 ):
-    monkeypatch.setattr("slm_core.runs.scheduler.fastest_threads", lambda: 2)
+    monkeypatch.setattr("slm_core.runs.scheduler.fastest_threads", lambda config: 2)
     scheduler = make(1)
     ids = [scheduler.start(tiny_config.with_changes(LONG), name="a", text=own_text) for _ in range(2)]
     assert [open_run(root, each).threads for each in ids] == [2, 1]
