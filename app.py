@@ -46,17 +46,16 @@ def frame() -> None:
     )
     st.set_page_config(page_title=f"{page.title} · {TITLE}", page_icon="🌱", layout="wide")
     try:
-        limits = deployment.limits()
+        deployment.limits()
     except ConfigError as error:  # whoever started the server has to mend it
         st.error(f"This server was started with a wrong SLM_PROFILE or SLM_LIMITS. {error}")
         return
-    server.get_ready(for_many=limits.separate)
     try:
         with engine.drawing():
             sidebar.draw()
             page.run()
     finally:  # a page may end early, by st.stop or st.rerun
-        server.warm_up(then=shelf.read_ahead if limits.separate else None)
+        server.warm_up(then=shelf.read_ahead if deployment.limits().separate else None)
 
 
 if __name__ == "__main__":

@@ -127,10 +127,10 @@ def step(asked: Asked) -> str:
     return f"""{table(heads, rows)}
 
 One update of the weights, each trainer in a process of its own. transformers: GPT2LMHeadModel, its text in
-memory. nanoGPT's way: biases, batches from a memory-mapped file. Both take torch's AdamW (foreach) and as many
-threads as there are cores, which is torch's choice. Ours is the trainer's own step, with rotary positions, its
-products by {library}, and as many threads as it finds faster before a run: one, or one per core. The peak is
-that of multiplying matrices of 1,024 rows in float32 on all cores by the same library, measured in the same
+memory. nanoGPT's way: biases, batches from a memory-mapped file. Both take torch's AdamW (foreach) and
+torch's choice of threads, one per core. Ours is the trainer's own step, with rotary positions, its products
+by {library}, and as many threads as it finds faster before a run: one, or one per core. The peak is that of
+multiplying matrices of 1,024 rows in float32 on all cores by the same library, measured in the same
 rounds: {statistics.median(peaks) / 1e9:,.0f} GFLOP/s beside the last size."""
 
 

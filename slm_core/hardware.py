@@ -89,15 +89,10 @@ def free_memory_bytes(device: str) -> int:
     return psutil.virtual_memory().available
 
 
-def ready_to_compute(for_many: bool = False) -> None:
-    """Set this process up for training. Call it before torch loads.
-
-    for_many: whether many people will train here for days. Memory that stays is cut up by what else a server
-    keeps, and holds more and more: then time is spent, not memory.
-    """
+def ready_to_compute() -> None:
+    """Set this process up for training. Call it before torch loads."""
     let_idle_threads_sleep()
-    if not for_many:
-        let_memory_stay()
+    let_memory_stay()
 
 
 def let_idle_threads_sleep() -> None:

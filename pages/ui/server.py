@@ -67,12 +67,6 @@ def stop_everything() -> None:
             logging.getLogger(__name__).exception("Could not stop %s.", name)
 
 
-def get_ready(for_many: bool) -> None:
-    """Sets the process up for training, once; for_many as in `ready_to_compute`. To be called before anything
-    loads torch."""
-    process_wide("ready", functools.partial(ready_to_compute, for_many))
-
-
 def warm_up(then: Callable[[], None] | None = None) -> None:
     """Begins, once per process, to load in the background what the first Start and the first table will need,
     and does what else is wanted `then`.
@@ -133,6 +127,7 @@ def _start_after_warm_up(work: Callable[[], None]) -> threading.Thread:
 
 
 def _load_torch() -> None:
+    ready_to_compute()
     let_threads_share_memory()
     # A page that wants to be drawn while runs train waits a tenth as long for its turn in the interpreter.
     sys.setswitchinterval(0.0005)
