@@ -204,7 +204,7 @@ class Speed:
 
 
 _TRIAL_TOKENS = 2_048
-_THREADS_TRIAL_TOKENS = 512
+_THREADS_TRIAL_TOKENS = 1_024
 
 
 def measure_speed(config: ExperimentConfig, device: str = "cpu") -> Speed:
