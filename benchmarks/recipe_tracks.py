@@ -60,11 +60,6 @@ class Track:
         return min(self.losses)
 
     @property
-    def trained_seconds(self) -> float:
-        """Time of all updates so far."""
-        return self._spent
-
-    @property
     def step_milliseconds(self) -> float:
         """Time of an update."""
         return 1_000 * self._spent / max(1, self._trainer.progress.step)

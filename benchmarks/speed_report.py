@@ -40,9 +40,6 @@ from the same grid, with a seed of its own. Time is that of the updates, without
 <!-- measured: recipe -->
 <!-- end -->
 
-<!-- measured: schedule -->
-<!-- end -->
-
 <!-- measured: presets -->
 <!-- end -->
 

@@ -51,7 +51,6 @@ def commands(text: str | None) -> dict[str, list[str]]:
         "classroom": ["classroom"],
         "growth": ["growth", "--picture", "docs/pictures/growth.png"],
         "recipe": ["recipe", "--steps", "600", *reads],
-        "schedule": ["schedule", "--steps", "600", *reads],
         "presets": ["recipe", "--as-it-is", *CPU_PRESETS],
         "soak": ["soak"],
     }
