@@ -4,9 +4,12 @@
 
 A server is started on this machine with its runs in a temporary folder. A few students train small models,
 let them write in the Playground and delete them, again and again; some close the page and come back, as the
-same visitor or as a new one. The server's resident memory is read every ten seconds. Printed: its curve, and
-whether it was flat within 5 % after the warm-up, the first fifth of the time. Ends with exit code 1 if it was
-not, or if anything failed. Needs what requirements-dev.txt installs.
+same visitor or as a new one. Each begins a round every --pace seconds, or when the last one has ended, if
+that is later: for some minutes a server keeps something of each visit that has left, so what it holds follows
+how many come, and a machine that gets faster would look like a leak. The server's resident memory is read
+every ten seconds. Printed: its curve, and whether it was flat within 5 % after the warm-up, the first fifth
+of the time. Ends with exit code 1 if it was not, or if anything failed. Needs what requirements-dev.txt
+installs.
 """
 
 import argparse
@@ -69,6 +72,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--students", type=int, default=3, choices=range(1, 21), metavar="1..20")
     parser.add_argument("--preset", default="ULTRA_TINY")
+    parser.add_argument(
+        "--pace", type=float, default=6.0, help="seconds from one round of a student to the next"
+    )
     parser.add_argument("--csv", type=Path, help="where to write the curve")
     parser.add_argument("--write", type=Path, help="a page in Markdown, such as docs/speed.md")
     asked = parser.parse_args()
@@ -106,7 +112,8 @@ async def hold(
     """Let the students work and read the memory, for so many seconds, or until the server ends."""
     began, process = time.monotonic(), psutil.Process(server.pid)
     students = [
-        asyncio.create_task(work(soak, address, asked.preset, number)) for number in range(asked.students)
+        asyncio.create_task(work(soak, address, asked.preset, asked.pace, number))
+        for number in range(asked.students)
     ]
     for tick in itertools.count(1):
         await asyncio.sleep(max(0.0, min(tick * SAMPLE_SECONDS, seconds) - (time.monotonic() - began)))
@@ -122,11 +129,13 @@ async def hold(
     await asyncio.gather(*students, return_exceptions=True)
 
 
-async def work(soak: Soak, address: str, preset: str, number: int) -> None:
-    """One seat in the class: rounds without end. Every third round closes the page, and the next visitor is
-    the same one or a new one, in turn."""
-    student = Student(address)
+async def work(soak: Soak, address: str, preset: str, pace: float, number: int) -> None:
+    """One seat in the class: rounds without end, one in so many seconds. Every third round closes the page,
+    and the next visitor is the same one or a new one, in turn."""
+    student, due = Student(address), time.monotonic()
     for turn in itertools.count(number):
+        await asyncio.sleep(due - time.monotonic())
+        due = max(due + pace, time.monotonic())
         try:
             if turn == number:
                 await student.open()
@@ -193,9 +202,10 @@ def report(soak: Soak, medians: Sequence[float], rise: float, asked: argparse.Na
     said = ", ".join(f"{each / 1e6:.0f}" for each in medians)
     flat = f"so it is {'' if rise <= FLAT else 'not '}flat within {FLAT - 1:.0%}"
     return f"""{asked.minutes:g} minutes: {asked.students} students train {asked.preset} ({STEPS} steps),
-let it write, delete it, leave and come back. {soak.rounds:,} runs, failures: {len(soak.failures)}. After the
-first fifth of the time, the medians of {PARTS} equal parts are {said} MB: {rise - 1:.1%} from the lowest
-to the highest, {flat}. The most was {largest / 1e6:.0f} MB of memory and {disk / 1e6:.1f} MB on disk.
+let it write, delete it, leave and come back, each every {asked.pace:g} s. {soak.rounds:,} runs, failures:
+{len(soak.failures)}. After the first fifth of the time, the medians of {PARTS} equal parts are {said} MB:
+{rise - 1:.1%} from the lowest to the highest, {flat}. The most was {largest / 1e6:.0f} MB of memory and
+{disk / 1e6:.1f} MB on disk.
 
 ```
 {curve}
