@@ -11,15 +11,13 @@ two cores.
 import argparse
 import sys
 import tempfile
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from slm_core.hardware import devices, ready_to_compute, use_threads  # noqa: E402
-from slm_core.model.sampling import Sampling  # noqa: E402
+from slm_core.hardware import devices, measure_generation, ready_to_compute, use_threads  # noqa: E402
 from slm_core.runs.scheduler import Scheduler  # noqa: E402
 from slm_core.runs.store import Run, open_run  # noqa: E402
 from slm_core.study.samples import copying  # noqa: E402
@@ -28,7 +26,6 @@ from slm_core.teach.recording import Recording, recording_file, thin  # noqa: E4
 from slm_core.train.events import SampleDrawn, from_json  # noqa: E402
 
 LESSONS = ROOT / "pages" / "lessons"
-_TOKENS = 120  # written to measure how fast
 
 
 def main() -> None:
@@ -83,17 +80,9 @@ def record(run: Run) -> Recording:
 
 
 def _writing_speed(run: Run) -> float:
-    """Tokens per second that the model writes on this machine's processor."""
-
-    from slm_core.model.generate import generate
-    from slm_core.runs.checkpoint import load_checkpoint
-
+    """Tokens per second that such a model writes on this machine's processor."""
     use_threads(1)
-    checkpoint = load_checkpoint(run.checkpoints["last"])
-    began = time.perf_counter()
-    prompt = [checkpoint.tokenizer.end_of_text]
-    tokens = sum(1 for _ in generate(checkpoint.model, prompt, Sampling(max_new_tokens=_TOKENS)))
-    return tokens / (time.perf_counter() - began)
+    return measure_generation(run.config)
 
 
 def _device(run: LessonRun) -> str | None:

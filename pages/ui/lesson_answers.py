@@ -8,7 +8,7 @@ import streamlit as st
 from pages.ui import lesson_runs, words
 from slm_core.teach.conditions import filled_in
 from slm_core.teach.grading import Answer, fits, grade
-from slm_core.teach.lesson import Lesson, Question, Step
+from slm_core.teach.lesson import Lesson, Question
 from slm_core.teach.measures import MEASURES, Values
 from slm_core.teach.progress import Progress
 
@@ -77,16 +77,6 @@ def _verdict(question: Question, right: bool | None) -> str:
     if question.number is not None:
         return "**Close.**" if right else "**Not close.** What did you think of?"
     return "**As you said.**" if right else "**A surprise.** Why?"
-
-
-def without_answers(progress: Progress, step: Step, values: Values) -> Values:
-    """The values as the page may show them: what a check still asks for is a question mark."""
-    told = {run: dict(measures) for run, measures in values.items()}
-    for question in step.checks:
-        asked = question.number
-        if asked is not None and answer_of(progress, question) is None and asked.measure in told[asked.run]:
-            told[asked.run][asked.measure] = "?"
-    return told
 
 
 def show_check(lesson: Lesson, question: Question, title: str, answer: Answer, values: Values) -> None:

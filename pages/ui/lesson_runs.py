@@ -243,8 +243,10 @@ def again(lesson: Lesson, names: Sequence[str]) -> None:
     keep(lesson, replace(progress, **kept))
 
 
-def stop(shown: Sequence[Shown]) -> None:
-    """Stop those that train here, the queued ones first, or they would begin."""
+def stop(lesson: Lesson, shown: Sequence[Shown]) -> None:
+    """Stop those that train here, the queued ones first, or they would begin; those that could not be started
+    yet are not to be started any more."""
+    again(lesson, [each.run.name for each in shown if each.source == HERE and each.kept is None])
     for each in reversed(shown):
         if each.kept is not None:
             engine.scheduler().stop(each.kept.id)

@@ -1,25 +1,28 @@
 """Beginning the runs of a lesson: their locked settings, what they cost here, and the ways to have them."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
 from pages.ui import deployment, engine, lesson_runs, server, words
-from pages.ui.lesson_runs import PLAYING, Shown
+from pages.ui.lesson_runs import LIVE, PLAYING, Shown
 from slm_core.config import KNOBS
 from slm_core.hardware import physical_cores
 from slm_core.model.budget import budget
+from slm_core.teach.grading import still_hidden
 from slm_core.teach.lesson import Lesson, LessonRun, Step
-from slm_core.teach.progress import HERE
+from slm_core.teach.progress import Progress
 from slm_core.teach.recording import SPEEDS
 
+_TOGETHER = timedelta(seconds=10)  # runs begun by one press are begun within so long
 
-def settings(lesson: Lesson, step: Step, checked: bool) -> None:
+
+def settings(lesson: Lesson, step: Step, progress: Progress) -> None:
     """The settings of a step's runs, to be read and not to be changed. Hidden ones show once all checks are
     answered."""
     runs = lesson.runs_of(step)
-    hidden = () if checked and step.checks else step.hidden
+    hidden = still_hidden(step, progress.answers)
     with st.expander("Settings, fixed for this lesson", icon=":material/lock:"):
         for run in runs:
             size = words.compact(budget(run.config).parameters)
@@ -129,11 +132,23 @@ def share_and_left(shown: Sequence[Shown]) -> tuple[float, float | None]:
     playing = [each for each in shown if each.state == PLAYING]
     if playing:
         return share, max(_left_of_recording(each) for each in playing)
-    begun = [each.kept.created for each in shown if each.kept is not None and each.source == HERE]
-    if share < 0.02 or not begun:
-        return share, None
-    waited = (datetime.now(UTC) - min(begun)).total_seconds()
-    return share, waited * (1 - share) / share
+    return share, _left_of_training(shown)
+
+
+def _left_of_training(shown: Sequence[Shown]) -> float | None:
+    """By how far the runs have come that train now or were begun with them. A step may show others, which
+    were trained for an earlier step: they tell nothing of the time."""
+    begun = [each.kept.created for each in shown if each.state == LIVE and each.kept is not None]
+    if not begun:
+        return None
+    since = min(begun) - _TOGETHER
+    now = [each for each in shown if each.state == LIVE or (each.kept and each.kept.created >= since)]
+    flops = [budget(each.run.config).training_flops for each in now]
+    share = sum(_done(each) * cost for each, cost in zip(now, flops, strict=True)) / sum(flops)
+    if share < 0.02:
+        return None
+    first = min(each.kept.created for each in now if each.kept is not None)
+    return (datetime.now(UTC) - first).total_seconds() * (1 - share) / share
 
 
 def _done(each: Shown) -> float:

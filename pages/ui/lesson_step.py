@@ -12,7 +12,7 @@ from pages.ui.lesson_runs import DONE, LIVE, MISSING, PLAYING, STOPPED, Shown
 from pages.ui.live_chart import live_chart
 from slm_core.teach.conditions import filled_in
 from slm_core.teach.grading import grade as grade_of
-from slm_core.teach.grading import score, table
+from slm_core.teach.grading import score, table, without_answers
 from slm_core.teach.lesson import Lesson, Step
 from slm_core.teach.measures import MEASURES, Values
 from slm_core.teach.pictures import by_heart_picture, losses_picture
@@ -34,7 +34,7 @@ def draw(lesson: Lesson, progress: Progress, step: Step) -> None:
     if not predicted:
         st.markdown(about)
         lesson_answers.ask(lesson, step.predict, "Your prediction", "That is my prediction")
-        lesson_start.settings(lesson, step, checked)
+        lesson_start.settings(lesson, step, progress)
         st.caption("The run begins after your prediction.")
         return
     several = len(shown) > 1  # side by side, they need the whole width
@@ -46,7 +46,7 @@ def draw(lesson: Lesson, progress: Progress, step: Step) -> None:
             lesson_answers.show_prediction(lesson, step.predict, answer, values if ended else None)
         with st.expander("What this step is about", icon=":material/help:"):
             st.markdown(about)
-        lesson_start.settings(lesson, step, checked)
+        lesson_start.settings(lesson, step, progress)
     if ended:
         _after(lesson, progress, step, shown, values)
 
@@ -88,7 +88,8 @@ def _runs(lesson: Lesson, step: Step, shown: Sequence[Shown]) -> None:
 def _redrawn(lesson: Lesson, step: Step, before: set[str]) -> None:
     progress = lesson_runs.progress_in(lesson)
     if any(each.kept is None and each.state == LIVE for each in _look(lesson, progress, step)):
-        lesson_runs.go_on(lesson, step.runs)  # what a limit forbade before
+        if waits_for := lesson_runs.go_on(lesson, step.runs):  # a limit, or room on the disk
+            st.info(words.plain(waits_for))
         progress = lesson_runs.progress_in(lesson)
     shown = _look(lesson, progress, step)
     if {each.state for each in shown} != before:
@@ -125,7 +126,7 @@ def _standing(lesson: Lesson, shown: Sequence[Shown]) -> None:
                 names = (lesson, playing)
                 st.button("To the end", icon=":material/skip_next:", on_click=lesson_runs.skip, args=names)
             if len(playing) < len(going):
-                st.button("Stop", icon=":material/stop:", on_click=lesson_runs.stop, args=(going,))
+                st.button("Stop", icon=":material/stop:", on_click=lesson_runs.stop, args=(lesson, going))
     stopped = [each for each in shown if each.state == STOPPED]
     if stopped and not going:
         st.warning("Stopped before the end. Let it go on, or begin anew, to see what the lesson is about.")
@@ -162,7 +163,7 @@ def _charts(lesson: Lesson, step: Step, shown: Sequence[Shown]) -> None:
 
 
 def _after(lesson: Lesson, progress: Progress, step: Step, shown: Sequence[Shown], values: Values) -> None:
-    told = lesson_answers.without_answers(progress, step, values)
+    told = without_answers(step, progress.answers, values)
     _table(lesson, step, shown, told)
     if step.speed and not lesson_written.measured(lesson, progress, step, shown, values):
         return

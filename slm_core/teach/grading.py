@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from slm_core.teach.lesson import LOWEST, Question
+from slm_core.teach.lesson import LOWEST, Question, Step
 from slm_core.teach.measures import MEASURES, Value, Values
 
 Answer = int | float | str  # the place of a choice, a number, or the name of a run
@@ -27,6 +27,25 @@ def fits(question: Question, answer: object) -> bool:
     if question.pick:
         return answer in question.runs
     return type(answer) in (int, float) and math.isfinite(answer)
+
+
+def without_answers(step: Step, answers: Mapping[str, object], values: Values) -> Values:
+    """The values as they may be shown: what a check of this step still asks for is a question mark."""
+    told = {run: dict(measures) for run, measures in values.items()}
+    for question in step.checks:
+        asked = question.number
+        if asked is None or fits(question, answers.get(question.id)):
+            continue
+        if asked.measure in told.get(asked.run, {}):
+            told[asked.run][asked.measure] = "?"
+    return told
+
+
+def still_hidden(step: Step, answers: Mapping[str, object]) -> tuple[str, ...]:
+    """The settings of a step's runs that are hidden until all its checks are answered."""
+    return (
+        () if all(fits(each, answers.get(each.id)) for each in step.checks) and step.checks else step.hidden
+    )
 
 
 def grade(question: Question, answer: Answer, values: Values, labels: Mapping[str, str]) -> Grade:

@@ -11,7 +11,7 @@ from typing import Any
 
 from slm_core.model.budget import budget
 from slm_core.teach.conditions import filled_in
-from slm_core.teach.grading import fits, grade, score, table
+from slm_core.teach.grading import fits, grade, score, still_hidden, table, without_answers
 from slm_core.teach.lesson import Lesson, Question, Step
 from slm_core.teach.measures import MEASURES, Told, Values, measured
 from slm_core.teach.pictures import by_heart_picture, losses_picture
@@ -68,7 +68,7 @@ def lab_report(
         f"<p>{html.escape(lesson.question)}</p>",
         f'<p class="facts">{html.escape("; ".join(facts))}.</p>',
         *steps,
-        _settings(lesson, runs),
+        _settings(lesson, progress, runs),
     ]
     title = f"<title>{html.escape(f'Lab report · {lesson.title}')}</title>"
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width">{title}'
@@ -96,7 +96,8 @@ def _step(
     values: Values,
     pictures: "_Pictures",
 ) -> str:
-    pieces = [f"<h2>{html.escape(step.title)}</h2>", _paragraph(filled_in(step.text, step.runs, values))]
+    shown = without_answers(step, progress.answers, values)
+    pieces = [f"<h2>{html.escape(step.title)}</h2>", _paragraph(filled_in(step.text, step.runs, shown))]
     told = {lesson.runs[name].label: known[name].told for name in step.runs if name in known}
     whole = len(told) == len(step.runs)
     if step.predict:
@@ -107,7 +108,7 @@ def _step(
         if len(told) == 1 and "extraction_rate" in step.show:
             [one] = told.values()
             pieces.append(pictures.drawn(picture, 220) if (picture := by_heart_picture(one)) else "")
-        pieces.append(_table(lesson, step, values))
+        pieces.append(_table(lesson, step, shown))
     else:
         pieces.append("<p><small>Nothing was run for this step.</small></p>")
     if whole:
@@ -115,7 +116,7 @@ def _step(
         for finding, holds in findings:
             if holds is not None:
                 text = finding.text if holds else finding.otherwise
-                pieces.append(_paragraph(filled_in(text, step.runs, values)))
+                pieces.append(_paragraph(filled_in(text, step.runs, shown)))
     pieces += [_answer("Check", lesson, each, progress, values) for each in step.checks]
     if note := progress.notes.get(step.id, "").strip():
         pieces.append(f'<p><small>Note</small></p><p class="note">{html.escape(note)}</p>')
@@ -154,11 +155,14 @@ def _table(lesson: Lesson, step: Step, values: Values) -> str:
     return f'<div class="scroll"><table><tr><th>run</th>{head}</tr>{rows}</table></div>'
 
 
-def _settings(lesson: Lesson, runs: Sequence[RunPart]) -> str:
-    """What is needed to do it again: every setting of every run, with its seed, and where it was trained."""
+def _settings(lesson: Lesson, progress: Progress, runs: Sequence[RunPart]) -> str:
+    """What is needed to do it again: every setting of every run, with its seed, and where it was trained. A
+    question mark stands for what a step hides until its checks are answered."""
     pieces = ["<h2>Settings</h2>"]
     for run in runs:
-        config = json.dumps(run.told.config.to_dict())
+        steps = [step for step in lesson.steps if run.name in step.runs]
+        hidden = {name for step in steps for name in still_hidden(step, progress.answers)}
+        config = json.dumps(run.told.config.to_dict() | dict.fromkeys(hidden, "?"))
         made = f", recorded {run.recorded:%d %B %Y}" if run.recorded else ""
         size = f"{budget(run.told.config).parameters:,} parameters"
         seed = f"seed {run.told.config.seed}"

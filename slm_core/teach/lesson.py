@@ -127,7 +127,7 @@ def load_lesson(file: Path) -> Lesson:
     runs = _runs(sheet, given.get("runs", {}))
     steps = [
         _step(sheet, f"step {place}", each, runs)
-        for place, each in enumerate(sheet.items("steps", given.get("steps", []), most=12), 1)
+        for place, each in enumerate(sheet.items("steps", given.get("steps", []), most=12, least=1), 1)
     ]
     _no_repeats(sheet, "steps", [step.id for step in steps])
     lesson = Lesson(

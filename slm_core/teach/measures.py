@@ -100,10 +100,8 @@ def _seconds(told: Told) -> Value | None:
 
 
 def _speed(told: Told) -> Value | None:
-    last = told.history.last_step
-    if last is None or last.elapsed_seconds <= 0:
-        return None
-    return last.step * told.config.tokens_per_step / last.elapsed_seconds
+    """That of the steps alone, as the Train page tells it: measuring and samples are no training."""
+    return told.history.last_step.tokens_per_second if told.history.last_step else None
 
 
 def _unique(told: Told) -> Value | None:
@@ -143,7 +141,7 @@ MEASURES: dict[str, Measure] = {
         title="parameters", digits=",.0f", read=lambda told: float(budget(told.config).parameters)
     ),
     "epochs": Measure(title="times read", digits=",.0f", read=lambda told: told.config.epochs),
-    "unique_tokens": Measure(title="different tokens", digits=",.0f", read=_unique),
+    "unique_tokens": Measure(title="tokens of text, repeats not counted", digits=",.0f", read=_unique),
     "leak_share": Measure(title="found in training", unit="%", read=_of_report(lambda r: r.leaks.share_25)),
     "floor": Measure(title="best possible", unit="nats", read=_floor),
     "verdict": Measure(title="verdict", read=_verdict),

@@ -50,7 +50,7 @@ def load_quiz(file: Path) -> tuple[QuizQuestion, ...]:
     given = sheet.fields("the file", sheet.whole(), ["questions"])
     found = [
         _question(sheet, f"question {place}", entry)
-        for place, entry in enumerate(sheet.items("questions", given.get("questions", [])), 1)
+        for place, entry in enumerate(sheet.items("questions", given.get("questions", []), least=1), 1)
     ]
     ids = [each.id for each in found]
     for name in sorted({name for name in ids if ids.count(name) > 1}):

@@ -60,10 +60,11 @@ class Sheet:
                 self.wrong(place, f"{name} is missing.")
         return {name: given[name] for name in known if given.get(name) is not None}
 
-    def items(self, place: str, given: Any, most: int = 60) -> list[Any]:
-        """The items of a list; anything else is wrong, and empty."""
-        if not isinstance(given, list) or len(given) > most:
-            self.wrong(place, f"is {shown(given)}; it must be a list of at most {most}.")
+    def items(self, place: str, given: Any, most: int = 60, least: int = 0) -> list[Any]:
+        """The items of a list of some length; anything else is wrong, and empty."""
+        if not isinstance(given, list) or not least <= len(given) <= most:
+            number = f"{least} to {most}" if least else f"at most {most}"
+            self.wrong(place, f"is {shown(given)}; it must be a list of {number}.")
             return []
         return given
 

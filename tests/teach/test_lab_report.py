@@ -9,7 +9,7 @@ import pytest
 from slm_core.teach.lab_report import RunPart, lab_report
 from slm_core.teach.lesson import load_lesson
 from slm_core.teach.progress import Progress
-from tests.teach.planted import events, lesson_file, told_of
+from tests.teach.planted import LESSON, events, lesson_file, told_of
 
 HOSTILE = '</p><script>alert(1)</script><img src=x onerror="alert(2)"> & "quotes"'
 NOW = datetime(2026, 3, 4, 5, 6, tzinfo=UTC)
@@ -49,7 +49,7 @@ def report_of(lesson, **changes) -> str:
         RunPart(name="small", told=small, machine="Machine A"),
         RunPart(name="large", told=large, machine="Machine B", recorded=NOW),
     ]
-    progress = Progress(begun=NOW, answers=ANSWERS, **changes)
+    progress = Progress(begun=NOW, **{"answers": ANSWERS, **changes})
     return lab_report(lesson, progress, runs, machine="Machine A", when=NOW, series=SERIES)
 
 
@@ -83,3 +83,14 @@ def test_what_people_wrote_is_text_whatever_it_looks_like(lesson):
 def test_without_runs_it_says_so(lesson):
     page = Page(lab_report(lesson, Progress(), [], machine="M", when=NOW, series=SERIES))
     assert "Nothing was run" in page.text and "Not answered" in page.text
+
+
+def test_it_gives_nothing_away_that_is_still_asked(tmp_path):
+    text = LESSON.replace(
+        "    show: [train_loss, gap]", "    hidden: [dataset_size]\n    show: [train_loss, gap]"
+    )
+    hiding = load_lesson(lesson_file(tmp_path, text))
+    before = report_of(hiding, answers={"gaps.predict": 0})
+    assert "4.25" not in Page(before).text and "dataset_size&quot;: &quot;?&quot;" in before
+    after = report_of(hiding)
+    assert "4.25 nats" in Page(after).text and "dataset_size&quot;: 200" in after

@@ -46,6 +46,7 @@ def test_a_lesson_is_read_as_written(tmp_path):
     [
         ("title: A title", "titel: A title", "did you mean title?"),
         ("minutes: 10", "minutes: -1", "minutes"),
+        (LESSON[LESSON.index("steps:") :], "steps: []", "steps: is []; it must be a list of 1 to 12"),
         ("preset: ULTRA_TINY", "preset: ULTRA", "choose one of ULTRA_TINY"),
         ("dataset_size: 200}", "dataset_sise: 200}", "did you mean dataset_size?"),
         ("dataset_size: 200}", "dataset_size: 2}", "dataset_size is 2"),

@@ -17,7 +17,7 @@ def test_measures_of_a_planted_run():
     assert found["gap"] == 6.75 and found["rise"] == 3.0
     assert found["extraction_rate"] == 0.75 and found["extraction_control"] == 0.0
     assert found["seconds"] == 8.0
-    assert found["tokens_per_second"] == 40 * 16 * 64 / 8.0  # steps, sequences, tokens of each
+    assert found["tokens_per_second"] == 100.0  # as its steps told it
     assert found["epochs"] == 40 * 16 * 64 / 2_000
     assert found["verdict"] == "memorized"
     assert not {"leak_share", "unique_tokens", "floor", "writing_speed"} & found.keys(), "nobody measured it"
