@@ -127,7 +127,8 @@ class Scheduler:
                 "Use a part of it."
             )
         if not threads:
-            threads = 1 if self._jobs or self.limits.separate else fastest_threads(config)
+            one = bool(self._jobs) or self.limits.separate or device != "cpu"
+            threads = 1 if one else fastest_threads(config)
         with self._lock:
             self._check_number(owner)
             self.make_room(owner, expected_bytes(config))
@@ -370,7 +371,7 @@ class Scheduler:
 
     def _saw(self, job: _Job, event: Event) -> None:
         job.saw(event)
-        if isinstance(event, EvalDone) and time.monotonic() > self._tidied + _TIDYING_SECONDS:
+        if isinstance(event, StepDone | EvalDone) and time.monotonic() > self._tidied + _TIDYING_SECONDS:
             self._tidied = time.monotonic()
             give_back_memory()
         if isinstance(event, StepDone):

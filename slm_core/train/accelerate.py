@@ -62,7 +62,7 @@ class Passes:
     def __call__(self, idx: Tensor) -> Tensor:
         """Logits (B, T, V) in float32 for idx (B, T)."""
         with self._precision():
-            logits = self._called(idx)
+            logits = self._called(idx.contiguous())  # as compiled: a view of the text would be compiled anew
         return logits.float()
 
     def _precision(self) -> AbstractContextManager:

@@ -2,8 +2,9 @@
 
 Every process holds the whole model. At each step it reads its share of the very batch that one process would
 read, and the gradients are averaged: so all make the same update, and the losses are those of one process, up
-to rounding. Only with dropout they differ, as each process switches off others. The first process, the leader, does all that needs doing once: it prepares the text, measures,
-writes samples and keeps the run's folder, while the others wait for it at the next step.
+to rounding (with dropout they differ, as each process switches off others). The first process, the leader,
+does all that needs doing once: it prepares the text, measures, writes samples and keeps the run's folder,
+while the others wait for it at the next step.
 
 `torchrun` starts the processes and tells each of them its place in environment variables.
 """

@@ -105,7 +105,12 @@ class Trainer:
         self._sequences = config.batch_size * config.gradient_accumulation_steps  # of one step, in all
         self._ids = torch.from_numpy(dataset.train.astype(np.int64)).to(self.device)  # (N,)
         self._byte_lengths = torch.from_numpy(dataset.tokenizer.byte_lengths())  # (V,)
-        self._dropouts = [module for module in self.model.modules() if isinstance(module, Dropout)]
+        self._dropout_random = torch.Generator(
+            self.device
+        )  # one for the whole run: a compiled model keeps it
+        for module in self.model.modules():
+            if isinstance(module, Dropout):
+                module.generator = self._dropout_random
 
     def events(self) -> Iterator[Event]:
         """Train from where the run stands to its end. See the module's first lines for what a caller may do
@@ -290,9 +295,7 @@ class Trainer:
         if self.config.dropout == 0:
             return
         seed = self._seed(_DROPOUT, step) + self.team.rank  # each process switches off others
-        generator = torch.Generator(self.device).manual_seed(seed)
-        for dropout in self._dropouts:
-            dropout.generator = generator
+        self._dropout_random.manual_seed(seed)
 
     def _timed(self, work: Callable[[], Result]) -> Result:
         began = time.perf_counter()

@@ -92,3 +92,18 @@ def test_a_compiled_model_is_called_in_every_pass_and_no_other_time(tiny_config,
     assert calls == [(4, 16)] * (1 + 6 * 2)  # one to compile; six steps of two passes
     losses = [[event.loss for event in of_kind(events, StepDone)] for events in (plain, compiled)]
     assert losses[0] == losses[1] and all(map(math.isfinite, losses[0]))
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # the compiler looks at it
+def test_a_model_is_compiled_once_and_not_anew_for_a_steps_text(tiny_config, tiny_dataset, monkeypatch):
+    def without_a_compiler(model, dynamic):
+        return real(model, dynamic=dynamic, backend="eager")
+
+    real = torch.compile
+    monkeypatch.setattr(torch, "compile", without_a_compiler)
+    monkeypatch.setattr(torch._dynamo.config, "error_on_recompile", True)
+    _, plain = trained(tiny_config, tiny_dataset, PLAIN)
+    _, compiled = trained(tiny_config, tiny_dataset, Pace(compiled=True))
+    assert not [event for event in of_kind(compiled, Notice) if "could not" in event.text]
+    losses = [[event.loss for event in of_kind(events, StepDone)] for events in (plain, compiled)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
