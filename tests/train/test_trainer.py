@@ -14,6 +14,7 @@ import torch
 
 from slm_core.config import ExperimentConfig, load_presets
 from slm_core.errors import CheckpointError, CorpusError
+from slm_core.model.gpt import Dropout
 from slm_core.model.probe import extraction_rate, passages_of
 from slm_core.text import spans
 from slm_core.text.corpus import Dataset, prepare
@@ -213,7 +214,7 @@ def test_every_setting_of_learning_takes_effect(tiny_config, tiny_dataset, setti
 def test_every_step_drops_other_activations(tiny_config, tiny_dataset):
     trainer = Trainer(tiny_config, tiny_dataset)
     seeds = [
-        {dropout.generator.initial_seed() for dropout in trainer._dropouts}
+        {each.generator.initial_seed() for each in trainer.model.modules() if isinstance(each, Dropout)}
         for event in trainer.events()
         if isinstance(event, StepDone)
     ]
