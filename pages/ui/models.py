@@ -85,7 +85,7 @@ def bring() -> None:
     if "brought" in st.session_state:
         st.success(st.session_state.pop("brought"))
     if "refused" in st.session_state:
-        st.error(st.session_state.pop("refused"))
+        st.error(words.plain(st.session_state.pop("refused")))
     st.file_uploader(
         "Open a model file",
         type=["safetensors"],

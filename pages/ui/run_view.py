@@ -36,7 +36,8 @@ def _draw(run: Run, before: tuple[float | None, bool], report: TextReport | None
     every, _ = now = (_every(run), run.has_report)
     if now != before:
         st.rerun()  # it has ended, or goes on again, or others have: the page changes, or how often it looks
-    history, state = engine.history(run), engine.state_of(run)
+    state = engine.state_of(run)  # first: what has ended by now, the history tells how
+    history = engine.history(run)
     run_buttons.draw(run, state)
     _where_it_stands(run, history, state, report)
     chart, texts = st.columns([3, 2], gap="medium")

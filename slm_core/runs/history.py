@@ -48,6 +48,8 @@ class History:
         with self._lock:
             try:
                 with open(self.folder / "events.jsonl", "rb") as file:
+                    if file.seek(0, 2) < self._offset:  # the file was lost, and the run began another
+                        self._offset = 0
                     file.seek(self._offset)
                     added = file.read()
             except OSError:

@@ -128,3 +128,13 @@ def test_a_run_that_begins_anew_has_made_no_step_and_says_its_notices_once(run):
     history = History(run.folder).refresh()
     assert history.last_step is None and not history.losses
     assert history.notices == [Notice(step=0, text="short")]
+
+
+def test_a_file_that_is_lost_while_the_run_goes_on_does_not_hide_how_it_ends(run):
+    history = History(run.folder)
+    for event in (started(), *(stepped(step) for step in range(1, 5))):
+        run.append(event)
+    assert history.refresh().finished is None
+    (run.folder / "events.jsonl").unlink()
+    run.append(finished())
+    assert history.refresh().finished == finished() and set(history.losses) == {1, 2, 3, 4}
