@@ -17,7 +17,7 @@ from slm_core.runs.storage import expected_bytes
 from slm_core.runs.store import Run, list_damaged, list_runs, open_run, runs_folder
 from slm_core.study import samples
 from slm_core.study.evidence import evidence_of
-from slm_core.study.experiments import TAG
+from slm_core.study.experiments import TAG, after_run
 from slm_core.study.samples import Copying, Verdict
 from slm_core.study.verdict import Verdict as RunVerdict
 from slm_core.study.verdict import verdict as judge_run
@@ -33,7 +33,7 @@ def scheduler() -> Scheduler:
 
 
 def _make_scheduler() -> Scheduler:
-    return Scheduler(runs_folder(), deployment.limits())
+    return Scheduler(runs_folder(), deployment.limits(), after_run)
 
 
 def speed_probe() -> SpeedProbe:
@@ -64,14 +64,16 @@ def history(run: Run) -> History:
 
 def state_of(run: Run) -> str:
     """One word for how a run stands: queued, running, paused, stopping; finished, stopped, diverged, failed;
-    or interrupted, when the server ended under it; or imported."""
+    interrupted, when the server ended under it; unknown, when its history is lost; or imported."""
     status = scheduler().status(run.id)
     if status is not None:
         return status.state
     if run.imported:
         return "imported"
     end = run.last_end()
-    return end.reason if end is not None else "interrupted"
+    if end is not None:
+        return end.reason
+    return "unknown" if run.history_lost else "interrupted"
 
 
 def run_verdict(run: Run, history: History, report: TextReport | None) -> RunVerdict | None:
@@ -117,11 +119,10 @@ def visible_runs() -> list[Run]:
     return [run for run in list_runs(scheduler().root) if visitor.may_see(run)]
 
 
-def trained_runs(most: int = 8) -> list[Run]:
-    """The latest runs that were trained here, not for a sweep, and that this visitor may see, newest
-    first."""
+def trained_runs() -> list[Run]:
+    """The runs that were trained here, not for a sweep, and that this visitor may see, newest first."""
     runs = (run for run in visible_runs() if not run.imported)
-    return [run for run in runs if not any(tag.startswith(TAG) for tag in run.tags)][:most]
+    return [run for run in runs if not any(tag.startswith(TAG) for tag in run.tags)]
 
 
 def damaged_runs() -> dict[str, str]:

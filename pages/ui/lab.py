@@ -14,6 +14,7 @@ from slm_core.study.findings import Findings
 from slm_core.study.sweep import Prediction, Sweep
 
 _SECONDS = 2.0  # between two looks at a sweep that goes on
+_MOST_LISTED = 8
 
 
 def start(sweep: Sweep, held_out: Value | None) -> str:
@@ -61,14 +62,34 @@ def draw_list() -> None:
     """Draw the sweeps that this visitor has made."""
     every = experiments.list_experiments(engine.scheduler().root)
     mine = [each for each in every if each.owner == visitor.owner()]
+    for each in mine:
+        if experiments.is_interrupted(each, engine.scheduler()):
+            _offer_to_resume(each)
     if mine:
         st.subheader("Earlier sweeps", anchor=False)
-    for each in mine[:8]:
+    for each in mine[:_MOST_LISTED]:
         size = f"{len(each.sweep.values)} values, {len(each.sweep.seeds)} seeds"
         said = f"{each.sweep.vary} · {size} · {each.created:%d %b %H:%M} UTC"
         st.button(
             words.plain(said), key=f"sweep-{each.id}", type="tertiary", on_click=choose, args=(each.id,)
         )
+
+
+def _offer_to_resume(experiment: Experiment) -> None:
+    done = len(experiment.runs) - len(experiments.unfinished(experiment, engine.scheduler()))
+    all_runs = len(experiment.sweep.values) * len(experiment.sweep.seeds)
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            f"A sweep of {words.plain(experiment.sweep.vary)} broke off before its end: {done} of {all_runs} "
+            "runs were done. What the others had learned is still there."
+        )
+        pressed = {"on_click": _go_on_with, "args": (experiment,), "key": f"resume-{experiment.id}"}
+        st.button("Resume", type="primary", **pressed)
+
+
+def _go_on_with(experiment: Experiment) -> None:
+    choose(experiment.id)
+    _resume(experiment)
 
 
 def shown(value: Value) -> str:
@@ -90,7 +111,7 @@ def _live(experiment: Experiment) -> list[str]:
 
 
 def _draw(experiment_id: str, was_live: bool) -> None:
-    experiment = _go_on(experiments.open_experiment(engine.scheduler().root, experiment_id))
+    experiment = experiments.open_experiment(engine.scheduler().root, experiment_id)
     live = _live(experiment)
     if was_live != bool(live):
         st.rerun()
@@ -102,30 +123,26 @@ def _draw(experiment_id: str, was_live: bool) -> None:
     lab_results.curves(experiment)
 
 
-def _go_on(experiment: Experiment) -> Experiment:
-    """Start what a limit had forbidden to start with the others, as soon as some have ended."""
-    if experiment.id in st.session_state.get("sweeps_stopped", ()):
-        return experiment
-    try:
-        return experiments.go_on(experiment, engine.scheduler())
-    except SlmError:  # still too many: the next look tries again
-        return experiments.open_experiment(engine.scheduler().root, experiment.id)
-
-
 def _progress(experiment: Experiment, live: list[str]) -> None:
-    sweep = experiment.sweep
-    done, all_runs = len(experiment.runs) - len(live), len(sweep.values) * len(sweep.seeds)
+    sweep, broken_off = experiment.sweep, experiments.unfinished(experiment, engine.scheduler())
+    all_runs = len(sweep.values) * len(sweep.seeds)
+    done = max(0, len(experiment.runs) - len(live) - len(broken_off))
     kept_back = len(sweep.seeds) if experiment.held_out is not None and experiment.guess is None else 0
     said = f"{done} of {all_runs} runs done"
+    if broken_off:
+        said += f"; {len(broken_off)} broke off before their end"
     if kept_back:
         said += f"; {kept_back} wait for your guess"
-    st.progress(done / all_runs, said)
+    st.progress(min(1.0, done / all_runs), said)
 
 
 def _buttons(experiment: Experiment, live: list[str]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if live:
             st.button("Stop all", icon=":material/stop:", on_click=_stop, args=(experiment,))
+        elif experiments.to_go_on(experiment, engine.scheduler()):
+            icon = ":material/play_arrow:"
+            st.button("Resume", icon=icon, type="primary", on_click=_resume, args=(experiment,))
         if experiment.runs and st.button("Compare the runs", icon=":material/stacked_line_chart:"):
             chosen_runs = ",".join(experiment.runs.values())
             st.switch_page(PAGES / "labs/compare.py", query_params={"runs": chosen_runs})
@@ -137,9 +154,18 @@ def _buttons(experiment: Experiment, live: list[str]) -> None:
 
 
 def _stop(experiment: Experiment) -> None:
-    st.session_state["sweeps_stopped"] = {*st.session_state.get("sweeps_stopped", ()), experiment.id}
-    for run_id in reversed(_live(experiment)):  # the queued ones first, or they would begin
-        engine.scheduler().stop(run_id)
+    try:
+        experiments.stop(experiment, engine.scheduler())
+    except SlmError as error:
+        st.session_state["complaint"] = str(error)
+
+
+def _resume(experiment: Experiment) -> None:
+    try:
+        server.wait_until_warm()
+        experiments.resume(experiment, engine.scheduler())
+    except SlmError as error:  # some go on, and the others as soon as they may
+        st.session_state["complaint"] = str(error)
 
 
 def _delete(experiment: Experiment) -> None:
@@ -178,6 +204,6 @@ def _take_guess(experiment_id: str, key: str) -> None:
         experiment = experiments.open_experiment(engine.scheduler().root, experiment_id)
         said, now = float(st.session_state[key]), datetime.now(UTC)
         guess = Prediction(value=experiment.held_out, guess=said, made_at=now)
-        experiments.go_on(experiments.with_guess(experiment, guess), engine.scheduler())
+        experiments.guess(experiment, guess, engine.scheduler())
     except SlmError as error:
         st.session_state["complaint"] = str(error)

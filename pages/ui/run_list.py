@@ -18,7 +18,9 @@ STATES = {
     "diverged": "diverged",
     "failed": "failed",
     "interrupted": "interrupted",
+    "unknown": "history lost",
 }
+_MOST_EARLIER = 8  # of one's own, and of those that others have published
 
 
 def draw_unfinished() -> None:
@@ -33,15 +35,20 @@ def draw_unfinished() -> None:
 
 
 def draw() -> None:
-    """Draw the latest runs."""
-    runs = [run for run in engine.trained_runs() if engine.scheduler().status(run.id) is None]
+    """Draw the latest runs that have ended: the visitor's own, then those that others have published."""
+    ended = [run for run in engine.trained_runs() if engine.scheduler().status(run.id) is None]
+    own = [run for run in ended if visitor.may_steer(run)]
+    others = [run for run in ended if not visitor.may_steer(run)]
     for run_id, sentence in engine.damaged_runs().items():
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             st.markdown(words.plain(sentence))
             st.button("Delete", key=f"drop-{run_id}", on_click=delete, args=(run_id,))
-    if runs:
+    if ended:
         st.subheader("Earlier runs", anchor=False)
-    for run in runs:
+    most = _MOST_EARLIER
+    if max(len(own), len(others)) > most and st.toggle(f"Show all {len(ended)}", key="all_runs"):
+        most = len(ended)
+    for run in own[:most] + others[:most]:
         _row(run)
 
 

@@ -78,6 +78,8 @@ def _where_it_stands(run: Run, history: History, state: str, report: TextReport 
             st.error(words.plain(history.finished.text))
         case "stopped":
             st.progress(min(1.0, step / steps), words.plain(history.finished.text))
+        case "unknown":
+            st.warning("The history of this run is lost. Its models are still there: let them write.")
         case "interrupted":
             st.warning(words.plain(engine.scheduler().failure(run.id) or _interrupted(run, history)))
     if history.damaged_lines:
@@ -91,8 +93,6 @@ def _where_it_stands(run: Run, history: History, state: str, report: TextReport 
 
 
 def _interrupted(run: Run, history: History) -> str:
-    if history.started is None and run.checkpoints:
-        return "The history of this run is lost. Its models are still there: let them write."
     if (run.folder / RESUME).exists():
         return "The server ended while this run was training. Resume goes on from the last save."
     return "The server ended while this run was training, before anything was saved. Resume begins anew."

@@ -16,6 +16,7 @@ from slm_core.text.tokenizer import BytePairs, Tokenizer, make_tokenizer
 
 CORPUS = "stories"
 _SIZES = (512, 1_024, 2_048, 4_096)
+_MOST_RUNS = 8  # whose tokenizers are offered
 MOST_ROWS = 300  # of the table of merges
 # Half-transparent, so that one set suits paper and ink; neighbours differ in hue, which is all they mean.
 _STYLE = """<style>
@@ -44,7 +45,7 @@ def choices() -> dict[str, str]:
             named[f"bpe-{size}"] += f", no more found ({size:,} asked)"
     if gpt2_state()[0]:
         named["gpt2"] = "GPT-2 · 50,257 tokens"
-    for run in engine.trained_runs():
+    for run in engine.trained_runs()[:_MOST_RUNS]:
         if run.config.corpus != CORPUS and has_dataset(run.folder):
             named[f"run-{run.id}"] = f"Of the run {run.name} · {run.created:%d %b %H:%M} UTC"
     return named

@@ -9,7 +9,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,9 +86,18 @@ class _Job:
 
 class Scheduler:
     """Starts, pauses, resumes and stops runs kept under one folder. All methods may be called from any
-    thread."""
+    thread.
 
-    def __init__(self, root: Path, limits: Limits | None = None) -> None:
+    after: called with the scheduler and a run that has ended, in that run's thread, unless the whole
+    scheduler ends.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        limits: Limits | None = None,
+        after: "Callable[[Scheduler, Run], None] | None" = None,
+    ) -> None:
         self.root = root
         self.limits = limits or Limits()
         self.cores = Cores(physical_cores())
@@ -99,6 +108,9 @@ class Scheduler:
         self._flops_per_second = 0.0  # of one run alone, as last measured
         self._lock = threading.RLock()
         self._ended = threading.Condition(self._lock)
+        self._after, self._shutting_down = after, False
+        # Held by whoever starts several runs by a plan, so that no two start the same.
+        self.planning = threading.RLock()
 
     def start(
         self,
@@ -148,9 +160,9 @@ class Scheduler:
         """The runs that `make_room` would delete: the oldest, never published or live ones."""
         return runs_to_delete(list_runs(self.root), self.live(), owner, coming_bytes, self.limits)
 
-    def resume(self, run_id: str) -> None:
-        """Let a paused run go on, or a stopped one from where it was saved. Raises RunError if there is
-        nothing to, or a limit forbids it."""
+    def resume(self, run_id: str, series: str = "") -> None:
+        """Let a paused run go on, or a stopped one from where it was saved; `series` as for `start`. Raises
+        RunError if there is nothing to, or a limit forbids it."""
         with self._lock:
             job = self._jobs.get(run_id)
             if job is not None:
@@ -163,7 +175,7 @@ class Scheduler:
                 raise RunError("\n".join(problems))
             self._check_number(run.owner)
             self._failures.pop(run_id, None)
-            self._enqueue(run)
+            self._enqueue(run, series)
 
     def pause(self, run_id: str) -> None:
         """Let a running run rest until it is resumed; another may take its place. Does nothing to runs that
@@ -242,6 +254,7 @@ class Scheduler:
     def shut_down(self) -> None:
         """Stop every run, saving each, and wait. For the end of the process: a live torch thread would abort
         it."""
+        self._shutting_down = True
         for run_id in reversed(self.live()):  # the queued ones first, or they would begin
             self.stop(run_id)
         with self._lock:
@@ -344,6 +357,8 @@ class Scheduler:
                 self._jobs.pop(job.run.id, None)
                 self._ended.notify_all()
                 self._begin_next()
+            if self._after is not None and not self._shutting_down:
+                self._after(self, job.run)
 
     def _train(self, job: _Job) -> None:
         from slm_core.runs.work import train_run  # in the run's own thread: see the module's first lines

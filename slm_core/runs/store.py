@@ -81,10 +81,16 @@ class Run:
         if self.imported:
             return False
         finished = self.last_end()
-        if finished is not None and finished.reason in ("finished", "diverged"):
+        if self.history_lost or (finished is not None and finished.reason in ("finished", "diverged")):
             return False
         own_text = (self.folder / "text.txt").exists() or has_dataset(self.folder)
         return self.config.corpus != "own" or own_text
+
+    @property
+    def history_lost(self) -> bool:
+        """Whether the run was over, as far as its files tell, and its history is gone."""
+        over = (self.folder / CHECKPOINTS["last"]).exists() and not (self.folder / RESUME).exists()
+        return over and not (self.folder / "events.jsonl").exists()
 
     def last_end(self) -> RunFinished | None:
         """The event that ended the run, if its history ends with one: else it is live, or was interrupted."""

@@ -3,6 +3,7 @@
 import pytest
 
 from pages.ui import engine
+from slm_core.runs.store import open_run
 from slm_core.study.experiments import list_experiments
 from tests.pages.test_train import button, set_small
 
@@ -76,6 +77,26 @@ def test_runs_of_sweeps_do_not_crowd_the_list_of_earlier_runs(open_app, runs):
     assert list_experiments(runs)[0].sweep.base.patience == 0
     assert "gap at the end" in finish(app).dataframe[0].value.columns
     assert not [each for each in open_app().button if (each.key or "").startswith("open-")]
+
+
+def test_a_sweep_that_a_killed_server_broke_off_is_offered_and_goes_on(open_app, runs):
+    app = small_sweep(open_app)
+    button(app, "Start the sweep").click().run()
+    finish(app)
+    [made] = list_experiments(runs)
+    for run_id in list(made.runs.values())[:2]:  # as a kill leaves it
+        history = runs / run_id / "events.jsonl"
+        history.write_text("".join(history.read_text().splitlines(keepends=True)[:-1]))
+        (runs / run_id / "last.safetensors").unlink()
+    app = open_app(PAGE, sweep=made.id)
+    assert "2 broke off before their end" in {each.proto.text for each in app.get("progress")}.pop()
+    app = open_app(PAGE)
+    assert "broke off before its end: 2 of 6 runs" in shown(app)
+    button(app, "Resume").click().run()
+    assert app.session_state["sweep"] == made.id and not app.error
+    finish(app)
+    assert all(open_run(runs, run_id).last_end().reason == "finished" for run_id in made.runs.values())
+    assert "Resume" not in {each.label for each in app.button}
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "20990101-000000-nothing-abcdef"])

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pages.ui import engine, visitor
-from slm_core.runs.store import change_run, list_runs
+from pages.ui import engine, server, visitor
+from slm_core.runs.store import change_run, create_run, list_runs
 from tests.pages.test_train import button, set_small, train_to_the_end
 
 ALICE, BOB = "alice-" * 5, "bob-" * 8  # what the address holds where there is no cookie
@@ -41,6 +41,23 @@ def test_a_published_run_is_seen_but_not_steered_by_others(shared, open_app, run
     assert not theirs.toggle
     mine = open_app(slm_visitor=ALICE, run=run_id)
     assert "Delete for good" in {each.label for each in mine.button} and mine.toggle[0].value
+
+
+def test_what_others_publish_hides_no_run_of_ones_own(shared, open_app, runs):
+    mine = train_to_the_end(set_small(open_app(slm_visitor=ALICE)))
+    (runs / mine / "last.safetensors").unlink()  # as a server leaves it that was killed
+    history = runs / mine / "events.jsonl"
+    history.write_text("".join(history.read_text().splitlines(keepends=True)[:-1]))
+    config = list_runs(runs)[0].config
+    for number in range(12):
+        theirs = create_run(runs, config, name=f"b{number}", device="cpu", threads=1, owner="bob")
+        change_run(runs, theirs.id, published=True)
+    app = open_app(slm_visitor=ALICE)
+    assert "A run was interrupted" in shown(app) and button(app, "Resume")
+    assert f"open-{mine}" in {each.key for each in app.button}
+    assert len([each for each in app.button if (each.key or "").startswith("open-")]) == 9
+    app.toggle(key="all_runs").set_value(True).run()
+    assert len([each for each in app.button if (each.key or "").startswith("open-")]) == 13
 
 
 def test_without_a_cookie_a_visitor_is_known_by_the_address(shared, open_app):
@@ -84,10 +101,12 @@ def test_a_wrong_profile_is_answered_in_words(monkeypatch, open_app):
 
 @pytest.mark.parametrize("file", ["run.json", "events.jsonl", "report.json", "tokenizer.json", "train.bin",
                                   "validation.bin", "best.safetensors", "last.safetensors"])  # fmt: skip
-def test_a_lost_file_of_a_run_costs_a_sentence_and_no_page(open_app, runs, file):
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_lost_file_of_a_run_costs_a_sentence_and_no_page(open_app, runs, file, restarted):
     run_id = train_to_the_end(set_small(open_app()))
     (runs / run_id / file).unlink()
-    engine.history.__globals__["server"].process_state().pop("histories", None)  # as after a restart
+    if restarted:
+        server.process_state().pop("histories", None)
     for page in (None, "pages/learn/playground.py", "pages/lecture/server.py", "pages/text/tokenizer.py"):
         assert not open_app(page, run=run_id).exception
     said = shown(open_app(run=run_id)) + shown(open_app())
@@ -95,6 +114,7 @@ def test_a_lost_file_of_a_run_costs_a_sentence_and_no_page(open_app, runs, file)
         assert "lost its run.json" in said
     elif file == "events.jsonl":
         assert "history of this run is lost" in said
+        assert "interrupted" not in said, "it had ended: there is nothing to go on with"
 
 
 def test_the_server_page_asks_for_the_password_and_stops_runs(shared, monkeypatch, open_app, until):

@@ -1,6 +1,8 @@
 """Sweeps that are kept: started, found again after a restart, guessed at, deleted; hostile files refused."""
 
 import json
+import queue
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,9 +13,9 @@ from slm_core.errors import ConfigError, RunError, SlmError
 from slm_core.runs.history import History
 from slm_core.runs.limits import Limits
 from slm_core.runs.scheduler import Scheduler
-from slm_core.runs.store import list_runs, open_run
+from slm_core.runs.store import Run, list_runs, open_run
 from slm_core.study import experiments
-from slm_core.study.experiments import create_experiment, go_on, list_experiments, open_experiment, with_guess
+from slm_core.study.experiments import create_experiment, go_on, list_experiments, open_experiment
 from slm_core.study.findings import findings
 from slm_core.study.sweep import Prediction, Sweep
 
@@ -56,14 +58,14 @@ def test_a_sweep_trains_all_but_what_is_held_out_until_there_is_a_guess(schedule
     )
     again = open_experiment(scheduler.root, made.id)  # as after a refresh, or a restart
     assert again == made
-    guessed = go_on(with_guess(again, guess_of(1_500)), scheduler)
+    guessed = experiments.guess(again, guess_of(1_500), scheduler)
     assert set(guessed.runs) - set(made.runs) == {(1_500, 1), (1_500, 2)}
     wait(scheduler, guessed)
     after = findings(open_experiment(scheduler.root, made.id), history)
     assert [row.value for row in after.rows] == [100, 300, 900, 1_500]
     assert after.law is not None or after.why_no_law
     with pytest.raises(RunError, match="guess already"):
-        with_guess(guessed, guess_of(1_500))
+        experiments.guess(guessed, guess_of(1_500), scheduler)
 
 
 def test_the_runs_of_a_sweep_are_runs_like_all_others_and_bear_its_tag(scheduler, sweep, own_text):
@@ -91,20 +93,93 @@ def test_runs_whose_seconds_are_compared_follow_one_another(
     assert begun == [True] * at_once + [False] * (4 - at_once)
 
 
-def test_what_a_limit_forbids_now_is_started_later(tmp_path, sweep, own_text):
-    scheduler = Scheduler(tmp_path / "runs", Limits(active_runs=2, runs_per_session=3))
+def test_what_a_limit_forbids_now_is_started_as_soon_as_a_run_has_ended(tmp_path, sweep, own_text):
+    ended: queue.Queue[str] = queue.Queue()
+
+    def after(scheduler: Scheduler, run: Run) -> None:
+        experiments.after_run(scheduler, run)
+        ended.put(run.id)
+
+    scheduler = Scheduler(tmp_path / "runs", Limits(active_runs=2, runs_per_session=3), after)
     made = create_experiment(scheduler.root, sweep, text=own_text)
     with pytest.raises(RunError, match="3 runs"):
         go_on(made, scheduler)
-    while len(made.runs) < 8:
-        wait(scheduler, made := open_experiment(scheduler.root, made.id))
-        try:
-            made = go_on(made, scheduler)
-        except RunError:
-            continue
-    wait(scheduler, made)
+    for _ in range(8):  # nobody looks: a run that has ended begins the next
+        ended.get(timeout=60)
+    made = open_experiment(scheduler.root, made.id)
     assert len(set(made.runs.values())) == 8
+    assert {run.last_end().reason for run in list_runs(scheduler.root)} == {"finished"}
     scheduler.shut_down()
+
+
+def test_a_sweep_that_a_killed_server_broke_off_goes_on_to_the_same_numbers(tmp_path, sweep, own_text):
+    unbroken = Scheduler(tmp_path / "unbroken", Limits(active_runs=2))
+    whole = go_on(create_experiment(unbroken.root, sweep, text=own_text), unbroken)
+    wait(unbroken, whole)
+    first = Scheduler(tmp_path / "runs", Limits(active_runs=2))
+    made = go_on(create_experiment(first.root, sweep, text=own_text), first)
+    wait(first, made)
+    assert not experiments.is_interrupted(made, first) and not experiments.to_go_on(made, first)
+    begun = [made.runs[300, 1], made.runs[1_500, 2]]
+    for run_id in begun:  # as a kill leaves it: no end in the history, no last model, nothing saved yet
+        folder = first.root / run_id
+        lines = (folder / "events.jsonl").read_text().splitlines(keepends=True)
+        (folder / "events.jsonl").write_text("".join(lines[: len(lines) // 2]))
+        (folder / "last.safetensors").unlink()
+    cells = json.loads(made.file.read_text())
+    cells["runs"] = [each for each in cells["runs"] if each[:2] != [900, 2]]  # this one had not begun
+    made.file.write_text(json.dumps(cells))
+    restarted = Scheduler(first.root, Limits(active_runs=2))
+    broken = open_experiment(restarted.root, made.id)
+    assert experiments.is_interrupted(broken, restarted)
+    assert {run.id for run in experiments.unfinished(broken, restarted)} == set(begun)
+    gone_on = experiments.resume(broken, restarted)
+    assert {key: gone_on.runs[key] for key in broken.runs} == broken.runs, "no run is begun twice"
+    wait(restarted, gone_on)
+    assert not experiments.to_go_on(gone_on, restarted)
+    found, expected = (experiments.outcomes(each, history) for each in (gone_on, whole))
+    assert [replace(each, seconds=0) for each in found] == [replace(each, seconds=0) for each in expected]
+
+
+def test_a_stopped_sweep_begins_nothing_before_it_is_resumed(tmp_path, sweep, own_text):
+    limits = Limits(active_runs=1, runs_per_session=3)
+    scheduler = Scheduler(tmp_path / "runs", limits, experiments.after_run)
+    made = create_experiment(scheduler.root, sweep, text=own_text)
+    with pytest.raises(RunError, match="3 runs"):
+        go_on(made, scheduler)
+    experiments.stop(made, scheduler)
+    made = open_experiment(scheduler.root, made.id)
+    wait(scheduler, made)
+    runs = dict(made.runs)
+    assert go_on(made, scheduler).runs == runs, "asked by a page that looks at it"
+    assert not experiments.is_interrupted(made, scheduler) and experiments.to_go_on(made, scheduler)
+    with pytest.raises(RunError, match="3 runs"):
+        experiments.resume(made, scheduler)
+    assert len(open_experiment(scheduler.root, made.id).runs) >= len(runs) and scheduler.live()
+    scheduler.shut_down()
+
+
+def test_no_run_begins_when_the_server_ends(tmp_path, sweep, own_text):
+    limits = Limits(active_runs=2, runs_per_session=3)
+    scheduler = Scheduler(tmp_path / "runs", limits, experiments.after_run)
+    made = create_experiment(scheduler.root, sweep, text=own_text)
+    with pytest.raises(RunError, match="3 runs"):
+        go_on(made, scheduler)
+    scheduler.shut_down()
+    assert not scheduler.live()
+
+
+@pytest.mark.parametrize(("vary", "at_once"), [("device", 1), ("n_layer", 2)])
+def test_runs_that_follow_one_another_do_so_when_they_are_resumed(
+    tmp_path, sweep, own_text, monkeypatch, vary, at_once
+):
+    values = ("cpu", "cuda:0") if vary == "device" else (1, 2)
+    plan = Sweep(name="s", question="?", vary=vary, values=values, seeds=(1,), base=sweep.base)
+    monkeypatch.setattr(Scheduler, "_work", lambda self, job: None)
+    made = go_on(create_experiment(tmp_path, plan, text=own_text), Scheduler(tmp_path))
+    scheduler = Scheduler(tmp_path, Limits(active_runs=3))
+    experiments.resume(made, scheduler)
+    assert [scheduler.status(run_id).place == 0 for run_id in made.runs.values()].count(True) == at_once
 
 
 def test_deleting_a_sweep_deletes_its_runs_and_its_text(scheduler, sweep, own_text):
