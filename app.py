@@ -48,7 +48,7 @@ def frame() -> None:
     try:
         deployment.limits()
     except ConfigError as error:  # whoever started the server has to mend it
-        st.error(f"This server was started with a wrong SLM_PROFILE or SLM_LIMITS. {error}")
+        st.error(f"This server was started with wrong settings. {error}")
         return
     try:
         with engine.drawing():

@@ -1,5 +1,7 @@
 """Where the app can run besides a laptop: Community Cloud's main file, the image, and what the guide says."""
 
+import asyncio
+import copy
 import json
 import os
 import re
@@ -8,7 +10,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tomllib
 import zipfile
 from collections.abc import Iterator
 from fnmatch import fnmatch
@@ -19,11 +20,15 @@ import streamlit as st
 from packaging.requirements import Requirement
 from packaging.version import Version
 from streamlit import config
+from streamlit.runtime.secrets import Secrets
 from streamlit.testing.v1 import AppTest
 from streamlit.web.server.app_discovery import discover_asgi_app
 
-from pages.ui import deployment, server, visitor
-from slm_core.runs.limits import PROFILES
+from pages.ui import deployment, server, serving, visitor
+from slm_core.config import load_presets
+from slm_core.errors import ConfigError
+from slm_core.model.budget import budget
+from slm_core.runs.limits import PROFILES, allowed_presets, largest_upload_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
 APP = ROOT / "app.py"
@@ -40,6 +45,7 @@ def fresh(tmp_path, monkeypatch) -> Iterator[None]:
     monkeypatch.delenv("SLM_PROFILE")
     monkeypatch.setattr(st.secrets, "_secrets", {})
     monkeypatch.setattr(config, "_main_script_path", None)
+    monkeypatch.setattr(config, "_config_options", copy.deepcopy(config._config_options))
     monkeypatch.setattr(visitor, "_cookie", lambda: "")  # AppTest makes up an object for every cookie
     monkeypatch.delitem(sys.modules, server._HOLDER, raising=False)
     yield
@@ -277,5 +283,31 @@ def test_the_guide_speaks_of_the_image_as_it_is():
 
 
 def test_nginx_lets_through_what_the_app_takes():
-    largest = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["server"]["maxUploadSize"]
-    assert int(re.search(r"client_max_body_size (\d+)m", GUIDE)[1]) >= largest
+    largest = max(largest_upload_bytes(limits) for limits in PROFILES.values())
+    assert int(re.search(r"client_max_body_size (\d+)m", GUIDE)[1]) * 2**20 >= largest
+
+
+@pytest.mark.parametrize("profile", list(PROFILES))
+def test_the_server_takes_the_model_file_of_each_preset_that_it_lets_train(fresh, monkeypatch, profile):
+    monkeypatch.setenv("SLM_PROFILE", profile)
+    config.set_option("server.headless", True)  # or it would open a browser
+
+    async def begin() -> int:
+        async with serving.lifespan(None):
+            return config.get_option("server.maxUploadSize") * 2**20
+
+    taken = asyncio.run(begin())
+    for name in allowed_presets(PROFILES[profile], {k: v.config for k, v in load_presets().items()}):
+        assert budget(load_presets()[name].config).checkpoint_bytes < taken, name
+    assert PROFILES[profile].text_bytes <= taken
+
+
+def test_secrets_that_do_not_parse_open_nothing(fresh, monkeypatch, tmp_path):
+    broken = tmp_path / "secrets.toml"
+    broken.write_text("password = chalk\nprofile = 'classroom'\n")
+    monkeypatch.setattr(st, "secrets", Secrets())
+    config.set_option("secrets.files", [str(broken)])
+    with pytest.raises(ConfigError, match="must be TOML"):
+        deployment.limits()
+    broken.write_text("password = 'chalk'\nprofile = 'classroom'\n")
+    assert deployment.limits() == PROFILES["classroom"] and deployment.password() == "chalk"

@@ -1,4 +1,5 @@
-"""Fetching texts of the library from the app: one thread for each, seen by every visitor, stopped by any.
+"""Fetching texts of the library from the app: one thread for each, seen by every visitor; on a shared server
+it is the lecturer who begins and stops them.
 
 What a thread and the pages say to each other is one plain dictionary for each text, as it is kept for as
 long as the server lives (see `server.process_state`).
@@ -10,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.ui import server, words
+from pages.ui import deployment, server, visitor, words
 from slm_core.errors import CorpusError
 from slm_core.text.download import fetch, kept_bytes
 from slm_core.text.library import LIBRARY, Entry, corpora_folder, present_bytes
@@ -26,6 +27,11 @@ def draw() -> None:
 def _draw(were_live: list[str]) -> None:
     if were_live != _live():
         st.rerun()  # one has begun or ended: the whole page may offer more texts now
+    if not _may_fetch():
+        st.caption(
+            "This server is shared: only the lecturer fetches texts for it, after giving the password on the "
+            "Server page."
+        )
     for entry in LIBRARY.values():
         with st.container(border=True):
             _entry(entry)
@@ -39,21 +45,27 @@ def _entry(entry: Entry) -> None:
     about, button = st.columns([5, 2], vertical_alignment="center")
     about.markdown(f"**{entry.title}** · {size}{part} · licence: {entry.licence}  \n{entry.about}")
     if told.get("live"):
-        button.button(
-            "Stop", icon=":material/stop:", key=f"stop-{entry.name}", on_click=stop, args=(entry.name,)
-        )
+        if _may_fetch():
+            button.button(
+                "Stop", icon=":material/stop:", key=f"stop-{entry.name}", on_click=stop, args=(entry.name,)
+            )
         total = told["total"] or entry.fetched_bytes
         came = f"{words.size(told['received'])} of {words.size(total)}" if told["total"] else "connecting …"
         st.progress(min(1.0, told["received"] / total), "stopping …" if told["stop"] else came)
     elif here:
         button.markdown(":green[:material/check:] here")
-    else:
+    elif _may_fetch():
         label = f"Go on ({words.size(entry.fetched_bytes - kept)} left)" if kept else f"Download ({size})"
         button.button(
             label, icon=":material/download:", key=f"fetch-{entry.name}", on_click=start, args=(entry.name,)
         )
         if told.get("error"):
             st.error(words.plain(told["error"]))
+
+
+def _may_fetch() -> bool:
+    """Whether this visitor may fill the server's disk with texts: on a laptop everybody may."""
+    return not deployment.limits().separate or visitor.is_lecturer()
 
 
 def start(name: str) -> None:

@@ -8,26 +8,19 @@ import psutil
 import streamlit as st
 from streamlit.runtime import get_instance
 
-from pages.ui import deployment, engine, run_list, words
+from pages.ui import deployment, engine, run_list, visitor, words
 from slm_core.errors import SlmError
 from slm_core.runs.storage import run_bytes
-from slm_core.runs.store import Run, list_damaged, list_runs, open_run
+from slm_core.runs.store import Run, change_run, list_damaged, list_runs, open_run
 
 _WAIT_SECONDS = 1.0  # after a wrong password, so that guessing takes for ever
-
-
-def is_lecturer() -> bool:
-    """Whether this visitor may see and steer everything: who has given the password, and on a laptop without
-    one everybody."""
-    open_to_all = not deployment.password() and not deployment.limits().separate
-    return open_to_all or bool(st.session_state.get("lecturer"))
 
 
 def may_enter() -> bool:
     """Whether this visitor is the lecturer: on a laptop everybody is; on a shared server, who knows the
     password. Draws the question for it."""
     password = deployment.password()
-    if is_lecturer():
+    if visitor.is_lecturer():
         return True
     if not password:
         st.info(
@@ -63,10 +56,43 @@ def draw() -> None:
     if kept:
         st.subheader("Kept", anchor=False)
         st.dataframe(_table(kept, sizes), hide_index=True)
+        _make_room(kept, sizes)
     for run_id, sentence in list_damaged(scheduler.root).items():
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             st.markdown(words.plain(sentence))
             st.button("Delete", key=f"drop-{run_id}", on_click=run_list.delete, args=(run_id,))
+
+
+def _make_room(kept: list[Run], sizes: list[int]) -> None:
+    """Let the lecturer delete runs, or no longer show them to everybody."""
+    said = {
+        run.id: f"{run.name} · {run.created:%d %b %H:%M} · {_whose(run)} · {words.size(size)}"
+        for run, size in zip(kept, sizes, strict=True)
+    }
+    chosen = st.multiselect("Choose runs", said, format_func=said.get, key="chosen_kept")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        with st.popover("Delete", icon=":material/delete:", disabled=not chosen):
+            st.markdown(f"Delete {len(chosen)} runs with their models and histories? That cannot be undone.")
+            st.button("Delete for good", type="primary", on_click=_delete, args=(chosen,))
+        shown = [run.id for run in kept if run.id in chosen and run.published]
+        if deployment.limits().separate:
+            label = "No longer show to everybody"
+            st.button(
+                label, icon=":material/visibility_off:", disabled=not shown, on_click=_hide, args=(shown,)
+            )
+
+
+def _delete(run_ids: list[str]) -> None:
+    for run_id in run_ids:
+        run_list.delete(run_id)
+
+
+def _hide(run_ids: list[str]) -> None:
+    try:
+        for run_id in run_ids:
+            change_run(engine.scheduler().root, run_id, published=False)
+    except SlmError as error:
+        st.session_state["complaint"] = str(error)
 
 
 def _open(run_id: str) -> Run | None:

@@ -36,6 +36,8 @@ def draw(run: Run, state: str) -> None:
             st.rerun()
         if at_rest:
             _keep_or_let_go(run, mine)
+    if mine and at_rest:
+        run_list.warn_of_loss()
 
 
 def _keep_or_let_go(run: Run, mine: bool) -> None:

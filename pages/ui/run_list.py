@@ -45,11 +45,21 @@ def draw() -> None:
             st.button("Delete", key=f"drop-{run_id}", on_click=delete, args=(run_id,))
     if ended:
         st.subheader("Earlier runs", anchor=False)
+        warn_of_loss()
     most = _MOST_EARLIER
     if max(len(own), len(others)) > most and st.toggle(f"Show all {len(ended)}", key="all_runs"):
         most = len(ended)
     for run in own[:most] + others[:most]:
         _row(run)
+
+
+def warn_of_loss() -> None:
+    """Say, where it is so, that what is here will not be here tomorrow."""
+    if deployment.limits().temporary:
+        st.caption(
+            ":material/hourglass_top: This server forgets all runs when it sleeps or starts again. Download "
+            "what you want to keep."
+        )
 
 
 def _offer_to_resume(runs: list[Run]) -> None:

@@ -10,8 +10,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import streamlit as st
+from streamlit import config
 
 from pages.ui import deployment, server, visitor
+from slm_core.errors import ConfigError
+from slm_core.runs.limits import largest_upload_bytes
 
 
 def parts() -> dict[str, Any]:
@@ -35,6 +38,7 @@ async def lifespan(app: st.App) -> AsyncIterator[None]:
 
     PagesManager.uses_pages_directory = False
     deployment.start_log()
+    _take_files_as_large_as_allowed()
     if not st.get_option("server.headless"):  # `streamlit run` opens a browser for plain scripts only
         address = f"http://localhost:{st.get_option('server.port')}/{_base_path()}"
         opening = threading.Timer(1.0, webbrowser.open, [address])
@@ -44,6 +48,16 @@ async def lifespan(app: st.App) -> AsyncIterator[None]:
         yield
     finally:  # here and not only at exit: on SIGTERM the process ends without running atexit
         server.stop_everything()
+
+
+def _take_files_as_large_as_allowed() -> None:
+    """Have the server refuse what is larger than anything that this profile takes. A host that runs the app
+    as a plain script keeps what .streamlit/config.toml says."""
+    try:
+        most = largest_upload_bytes(deployment.limits())
+    except ConfigError:  # every page says so
+        return
+    config.set_option("server.maxUploadSize", -(-most // 1_000_000), "the limits of this server's profile")
 
 
 def plotly_route() -> Any:

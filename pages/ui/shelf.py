@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from pages.ui import controls, deployment, own_text
+from pages.ui import controls, deployment, own_text, tokens
 from slm_core.config import KNOBS, ExperimentConfig, load_presets
 from slm_core.text import stories
 from slm_core.text.corpus import Dataset, prepare, split_text
@@ -123,12 +123,13 @@ def _report(
 
 
 def read_ahead() -> None:
-    """Open what the page Data first shows beside the presets that are allowed here, before a whole class asks
-    for it in the middle of its training."""
+    """Open what the pages about text first show beside the presets that are allowed here, before a whole
+    class asks for it in the middle of its training."""
     for preset in load_presets().values():
         config = preset.config
         if preset.hardware != "cpu" or deployment.limits().problems(config):
             continue
+        tokens.curve(config)
         source, settings = Source(config.corpus), (config.tokenizer, config.vocab_size, config.block_size)
         whole = _open(source, *settings, SHELF_TOKENS).dataset
         read = replace(whole, train=whole.train[: config.dataset_size])

@@ -48,6 +48,13 @@ def may_steer(run: Run) -> bool:
     return not deployment.limits().separate or run.owner == owner()
 
 
+def is_lecturer() -> bool:
+    """Whether this visitor may see and steer everything: who has given the password on the page Server, and
+    on a laptop without one everybody."""
+    open_to_all = not deployment.password() and not deployment.limits().separate
+    return open_to_all or bool(st.session_state.get("lecturer"))
+
+
 class GivesCookie:
     """ASGI middleware: with a page, a browser that brings no cookie of ours gets one, on a shared server."""
 

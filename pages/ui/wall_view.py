@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.ui import address, engine, room, visitor, words
+from pages.ui import address, engine, visitor, words
 from pages.ui.live_chart import live_chart
 from slm_core.errors import SlmError
 from slm_core.teach import wall_plot
@@ -21,7 +21,7 @@ def walls() -> list[Wall]:
     """The walls that this visitor may see: the lecturer all; others those that they have made, or whose link
     they have."""
     root = engine.scheduler().root
-    if room.is_lecturer():
+    if visitor.is_lecturer():
         return list_walls(root)
     found = [wall for wall in list_walls(root) if visitor.owner() and wall.owner == visitor.owner()]
     known = [st.query_params.get("show", ""), st.session_state.get("wall", "")]
@@ -166,7 +166,7 @@ def _named(pin: Pin) -> str:
 
 def _do(wall_id: str, what: str, key: str = "") -> None:
     """Do what the lecturer asked for; what is wrong is kept for the page to say."""
-    if not room.is_lecturer():
+    if not visitor.is_lecturer():
         return
     try:
         wall = open_wall(engine.scheduler().root, wall_id)
@@ -193,7 +193,7 @@ def _bring(wall: Wall) -> None:
             help="Each student downloads one under a run. Brought points are drawn as diamonds: they are not "
             "measured by this server.",
         )
-        if st.form_submit_button("Put them on the wall") and files and room.is_lecturer():
+        if st.form_submit_button("Put them on the wall") and files and visitor.is_lecturer():
             st.session_state["wall_said"] = _taken(wall, files)
             st.rerun()
     taken, refused = st.session_state.pop("wall_said", (0, []))

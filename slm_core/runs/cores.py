@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 # those with long events would get more than those with short ones.
 _CATCHING_UP_SECONDS = 10.0
 _SPARED_SECONDS = 0.5  # for so long, at most, runs make way for one page
+_SPARED_SHARE = 0.5  # and for so much of the time, at most, for all pages of a class
 
 
 @dataclass(eq=False)
@@ -42,6 +43,9 @@ class Cores:
         self._used: dict[str, float] = {}  # core-seconds by owner, of those who have joined
         self._runs: Counter[str] = Counter()  # how many runs each owner has joined with
         self._spared_since: list[float] = []  # when each with block of `spared` began
+        self._sparing = False  # whether cores are held back for them now
+        self._to_spare = _SPARED_SECONDS  # for how long they may be
+        self._looked = time.perf_counter()
         self._lock = threading.Lock()
 
     def join(self, owner: str, wanted: int) -> Borrower:
@@ -116,8 +120,7 @@ class Cores:
     def _lend(self) -> None:
         """Lend what is free. Nobody overtakes the next one who cannot be served yet: it would wait for ever.
         (min gives the first of equals.)"""
-        recently = time.perf_counter() - _SPARED_SECONDS
-        if self._runs.total() > 1 and any(since > recently for since in self._spared_since):
+        if self._spares():
             return
         while self._waiting:
             following = min(self._waiting, key=lambda each: self._used[each.owner])
@@ -128,3 +131,13 @@ class Cores:
             self._level = max(self._level, self._used[following.owner])
             following.since = time.perf_counter()
             following.granted.set()
+
+    def _spares(self) -> bool:
+        """Whether cores are held back for pages now: some are being drawn, and not without end."""
+        now = time.perf_counter()
+        passed, self._looked = now - self._looked, now
+        earned = -passed * (1 - _SPARED_SHARE) if self._sparing else passed * _SPARED_SHARE
+        self._to_spare = min(_SPARED_SECONDS, self._to_spare + earned)
+        recent = any(since > now - _SPARED_SECONDS for since in self._spared_since)
+        self._sparing = recent and self._runs.total() > 1 and self._to_spare > 0
+        return self._sparing

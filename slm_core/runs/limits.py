@@ -30,6 +30,7 @@ class Limits:
     """
 
     separate: bool = False  # each visitor sees only their own runs, and those that others have published
+    temporary: bool = False  # the machine's files are lost when it sleeps or starts again
     active_runs: int = _limit(0, "Runs that train at the same time, taking turns; the others queue.", "runs")
     runs_per_session: int = _limit(_WITHOUT, "Runs that one visitor may have training or queued.", "runs")
     parameters: int = _limit(_WITHOUT, "Size of a model.", "parameters")
@@ -102,6 +103,7 @@ PROFILES: dict[str, Limits] = {
     # Community Cloud gives about 1 GB, of which the app itself takes more than half, and less than two cores.
     "cloud": Limits(
         separate=True,
+        temporary=True,
         active_runs=32,
         runs_per_session=6,
         parameters=1 * _MB,
@@ -110,7 +112,7 @@ PROFILES: dict[str, Limits] = {
         tokens_read=2 * _MB,
         memory_bytes=900 * _MB,
         text_bytes=2 * _MB,
-        session_bytes=60 * _MB,
+        session_bytes=100 * _MB,
         server_bytes=800 * _MB,
     ),
 }
@@ -135,6 +137,11 @@ def _change(assignment: str) -> tuple[str, int]:
         return name, int(number.replace("_", ""))
     except ValueError:
         raise ConfigError(f"The limit {name} is {number[:40]!r}; it must be a whole number.") from None
+
+
+def largest_upload_bytes(limits: Limits) -> int:
+    """How large anything may be that a visitor brings: a model file or a text."""
+    return max(largest_file_bytes(limits), limits.text_bytes)
 
 
 def largest_file_bytes(limits: Limits) -> int:

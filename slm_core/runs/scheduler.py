@@ -4,6 +4,7 @@ them.
 Torch is imported inside the threads, so that a page which only asks how runs stand does not pay for it.
 """
 
+import errno
 import json
 import logging
 import math
@@ -334,11 +335,14 @@ class Scheduler:
         return psutil.Process().memory_info().rss + needed <= self.limits.memory
 
     def _work(self, job: _Job) -> None:
+        why: dict[str, str] = {}  # for the log: what kind of error, and not what it quotes
         try:
             self._train(job)
         except SlmError as error:
+            why = {"error": type(error).__name__}
             self._note_end(job, "failed", str(error))
         except OSError as error:
+            why = {"error": errno.errorcode.get(error.errno or 0, type(error).__name__)}
             self._note_end(
                 job,
                 "failed",
@@ -349,10 +353,11 @@ class Scheduler:
         # as that is what libraries written in Rust raise when they panic.
         except BaseException as error:
             _log.exception("run %s failed", job.run.id)
+            why = {"error": type(error).__name__}
             self._note_end(job, "failed", _plain_words(error, job.run.config))
         finally:
             end = job.run.last_end()
-            _tell("run_ended", job.run, reason=end.reason if end else "not kept")
+            _tell("run_ended", job.run, reason=end.reason if end else "not kept", **why)
             with self._lock:
                 self._jobs.pop(job.run.id, None)
                 self._ended.notify_all()

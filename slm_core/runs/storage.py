@@ -40,6 +40,9 @@ def runs_to_delete(
     Raises RunError if that would not be enough.
     """
     sizes = {run.id: run_bytes(run) for run in runs}
+    for run in runs:
+        if run.id in live:  # it still grows
+            sizes[run.id] = max(sizes[run.id], expected_bytes(run.config))
     going: list[Run] = []
     for room, mine in ((limits.session_bytes, True), (limits.server_bytes, False)):
         counted = [run for run in runs if run not in going and (run.owner == owner or not mine)]

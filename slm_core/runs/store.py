@@ -267,7 +267,7 @@ def _no_such_run(root: Path, run_id: str) -> RunError:
     return RunError(f"There is no run {run_id} in {root}; it may have been deleted. Choose another.")
 
 
-@lru_cache(maxsize=2_000)  # a page lists all runs; few of them change between two visits
+@lru_cache(maxsize=20_000)  # a page lists all runs; few of them change between two visits
 def _read_settings(file: Path, changed_ns: int, size: int, inode: int) -> Run:
     folder, run_id = file.parent, file.parent.name
     try:

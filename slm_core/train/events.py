@@ -126,6 +126,7 @@ Event = RunStarted | StepDone | EvalDone | ExtractionDone | SampleDrawn | Notice
 
 _KINDS: dict[str, type] = {kind.__name__: kind for kind in Event.__args__}
 _TYPES = {kind: {each.name: each.type for each in fields(kind)} for kind in Event.__args__}
+REASONS = ("finished", "stopped", "diverged", "failed")
 _LARGEST = {int: 2**53, float: sys.float_info.max}  # what every reader of JSON takes for that very number
 
 
@@ -142,6 +143,10 @@ def from_json(line: str) -> Event:
         row: dict[str, Any] = json.loads(line)
         event = _KINDS[row.pop("event")](**row)
         wrong = [name for name, kind in _TYPES[type(event)].items() if not _fits(row[name], kind)]
+        if event.step < 0:
+            wrong.append("step")
+        if isinstance(event, RunFinished) and event.reason not in REASONS:
+            wrong.append("reason")
         if wrong:
             raise ValueError(f"its {' and its '.join(wrong)} cannot be that")
         return event

@@ -158,6 +158,17 @@ def test_a_download_is_stopped_and_goes_on(open_app, few, runs):
     assert (runs.parent / "corpora" / "few.txt").read_bytes() == TEXT
 
 
+def test_on_a_shared_server_the_lecturer_alone_fetches_texts(open_app, few, monkeypatch):
+    monkeypatch.setenv("SLM_PROFILE", "classroom")
+    monkeypatch.setenv("SLM_PASSWORD", "chalk")
+    app = open_app(PAGE)
+    assert any("only the lecturer fetches" in each.value for each in app.caption)
+    assert not [each for each in app.button if (each.key or "").startswith("fetch-")]
+    app.session_state["lecturer"] = True
+    assert app.run().button(key="fetch-few")
+    assert not any("only the lecturer" in each.value for each in app.caption)
+
+
 def test_without_a_network_it_says_so(open_app, few, monkeypatch):
     monkeypatch.setitem(library.LIBRARY, "few", replace(few.entry, url="http://127.0.0.1:1/few.txt"))
     app = open_app(PAGE)

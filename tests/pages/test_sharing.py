@@ -137,6 +137,29 @@ def test_the_server_page_asks_for_the_password_and_stops_runs(shared, monkeypatc
     assert engine.scheduler().wait(run_id, timeout=60)
 
 
+def test_the_lecturer_hides_and_deletes_what_others_keep(shared, monkeypatch, open_app, runs):
+    run_id = train_to_the_end(set_small(open_app(slm_visitor=ALICE)))
+    change_run(runs, run_id, published=True)
+    monkeypatch.setenv("SLM_PASSWORD", "chalk")
+    monkeypatch.setattr("pages.ui.room._sessions", lambda: 2)
+    app = open_app("pages/lecture/server.py", slm_visitor=BOB)
+    assert not app.multiselect, "nobody does so without the password"
+    app.text_input[0].input("chalk").run()
+    app.multiselect(key="chosen_kept").set_value([run_id]).run()
+    button(app, "No longer show to everybody").click().run()
+    assert not list_runs(runs)[0].published
+    button(app, "Delete for good").click().run()
+    assert list_runs(runs) == [] and not app.exception and not app.error
+
+
+@pytest.mark.parametrize(("profile", "warned"), [("cloud", True), ("classroom", False), ("laptop", False)])
+def test_a_server_that_forgets_says_so_beside_the_runs(monkeypatch, open_app, profile, warned):
+    monkeypatch.setenv("SLM_PROFILE", profile)
+    run_id = train_to_the_end(set_small(open_app(slm_visitor=ALICE)))
+    for app in (open_app(slm_visitor=ALICE), open_app(slm_visitor=ALICE, run=run_id)):
+        assert ("forgets all runs" in shown(app)) == warned
+
+
 def answered(scope: dict, body_type: bytes = b"text/html; charset=utf-8") -> list[tuple[bytes, bytes]]:
     """The headers of what the middleware lets through from an app that answers everything alike."""
     sent = []

@@ -301,3 +301,23 @@ def test_a_page_that_takes_long_is_not_waited_for():
             with cores.turn(borrower):
                 turns.append(borrower.owner)
     assert turns == ["a", "b"]
+
+
+def test_pages_drawn_without_a_pause_leave_the_runs_half_of_the_time(monkeypatch):
+    now, trained, before = 0.0, 0, None
+    monkeypatch.setattr(cores_module, "time", SimpleNamespace(perf_counter=lambda: now))
+    cores = Cores(1)
+    runs = [cores.join("a", 1), cores.join("b", 1)]
+    for _ in range(2_000):
+        page = cores.spared()
+        page.__enter__()  # the next page begins before the last one ends
+        if before is not None:
+            before.__exit__(None, None, None)
+        before, now = page, now + 0.01
+        for run in runs:
+            if run.granted.is_set():
+                trained += 1
+                with cores.turn(run):
+                    pass
+                break
+    assert 0.4 < trained / 2_000 < 0.6

@@ -1,5 +1,6 @@
 """Runs in threads: the same numbers as alone, turns, queue, and every way to end."""
 
+import errno
 import json
 import shutil
 import threading
@@ -13,7 +14,7 @@ import safetensors.torch
 import torch
 
 from slm_core.config import ExperimentConfig
-from slm_core.errors import RunError
+from slm_core.errors import CorpusError, RunError
 from slm_core.hardware import physical_cores
 from slm_core.model.budget import budget
 from slm_core.runs import work
@@ -542,6 +543,26 @@ def test_the_log_tells_of_runs_in_lines_of_json_and_quotes_nobody(make, begin, r
     assert all(each["run"] == run_id and each["owner"] == "visitor-7" for each in told)
     assert told[0]["max_iters"] == 1 and told[-1]["reason"] == "finished"
     assert "secret name" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OSError(errno.ENOSPC, "no room for my secret text"), "ENOSPC"),
+        (CorpusError("'my secret text' is too short"), "CorpusError"),
+    ],
+)
+def test_the_log_tells_what_kind_of_error_ended_a_run(make, begin, caplog, monkeypatch, error, kind):
+    def fail(self: Scheduler, job: object) -> None:
+        raise error
+
+    caplog.set_level("INFO", logger="slm_core.runs.scheduler")
+    monkeypatch.setattr(Scheduler, "_train", fail)
+    scheduler = make(1)
+    scheduler.wait(begin(scheduler))
+    ended = json.loads(caplog.records[-1].getMessage())
+    assert (ended["event"], ended["reason"], ended["error"]) == ("run_ended", "failed", kind)
+    assert "secret" not in caplog.text
 
 
 def test_a_system_without_a_thread_to_spare_is_told_and_the_scheduler_goes_on(make, begin, root, monkeypatch):

@@ -18,12 +18,13 @@ from slm_core.runs.store import Run
 from slm_core.runs.work import train_run
 from slm_core.train.events import StepDone
 
-SIZE = 10  # bytes of each run in these tests, if nothing else is said
+SIZE = 10  # bytes of each run in these tests, if nothing else is said; so many it will take when it is done
 
 
 @pytest.fixture
-def made(tmp_path) -> Callable[..., Run]:
+def made(tmp_path, monkeypatch) -> Callable[..., Run]:
     """`made(age, owner, published, size)` makes a run so many days old, with a folder of so many bytes."""
+    monkeypatch.setattr(storage, "expected_bytes", lambda config: SIZE)
 
     def make(age: int, owner: str = "me", published: bool = False, size: int = SIZE) -> Run:
         folder = tmp_path / f"{owner}-{age}"
@@ -63,6 +64,15 @@ def test_published_runs_and_those_that_train_stay(made):
         going(runs, live=("me-4",), session_bytes=29)
 
 
+def test_a_run_that_trains_counts_as_what_it_will_take(made):
+    runs = [made(5), made(4, size=1), made(3, size=1)]
+    assert going(runs, session_bytes=22) == []
+    assert going(runs, live=("me-4",), session_bytes=31) == []
+    assert going(runs, live=("me-4", "me-3"), session_bytes=31) == ["me-5"]
+    with pytest.raises(RunError, match="wait for those that train"):
+        going(runs, live=("me-4", "me-3"), session_bytes=29)
+
+
 def test_what_others_keep_counts_for_the_servers_room_only(made):
     runs = [made(1), made(9, owner="other"), made(8, owner="other")]
     assert going(runs, session_bytes=20) == []
@@ -90,6 +100,7 @@ def test_what_goes_may_go_and_is_enough_and_is_needed(seed, made):
     ]
     sizes = {run.id: (run.folder / "best.safetensors").stat().st_size for run in runs}
     live = {run.id for run in runs if random.random() < 0.2}
+    sizes |= {run_id: max(SIZE, sizes[run_id]) for run_id in live}  # they still grow
     limits = Limits(session_bytes=random.randint(10, 80), server_bytes=random.randint(20, 120))
     coming = random.randint(1, 40)
 

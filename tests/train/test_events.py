@@ -21,11 +21,19 @@ KINDS = [
     events.Working,
 ]
 NUMBERS = {float: st.floats(allow_nan=False, allow_infinity=False), int: st.integers(-(2**53), 2**53)}
+KNOWN = {
+    "step": st.integers(0, 2**53),
+    "reason": st.sampled_from(["finished", "stopped", "diverged", "failed"]),
+}
 
 
-@given(st.one_of(*(st.builds(kind, **{
-    field.name: NUMBERS[field.type] for field in dataclasses.fields(kind) if field.type in NUMBERS
-}) for kind in [*KINDS, RunFinished])))  # fmt: skip
+def fields_of(kind: type) -> dict[str, st.SearchStrategy]:
+    kinds = {field.name: field.type for field in dataclasses.fields(kind)}
+    known = {name: KNOWN[name] for name in kinds if name in KNOWN}
+    return {name: NUMBERS[of] for name, of in kinds.items() if of in NUMBERS} | known
+
+
+@given(st.one_of(*(st.builds(kind, **fields_of(kind)) for kind in [*KINDS, RunFinished])))
 def test_an_event_is_one_line_that_reads_back_as_itself(event):
     line = to_json(event)
     assert "\n" not in line and "\r" not in line
@@ -74,8 +82,21 @@ def test_a_value_of_another_kind_is_refused(kind):
         bool: [1, 0.0, "true", None, []],
     }
     whole = {field.name: right[field.type] for field in dataclasses.fields(kind)}
+    if kind is RunFinished:
+        whole["reason"] = "stopped"
     assert from_json(json.dumps({"event": kind.__name__, **whole})) == kind(**whole)
     for field in dataclasses.fields(kind):
         for value in wrong[field.type]:
             with pytest.raises(RunError, match="cannot be read"):
                 from_json(json.dumps({"event": kind.__name__, **whole, field.name: value}))
+
+
+@pytest.mark.parametrize("wrong", [{"step": -1}, {"reason": "bored"}, {"reason": ""}])
+def test_what_no_page_could_place_is_refused(wrong):
+    ended = {
+        "step": 3, "reason": "finished", "text": "", "best_step": 0, "best_validation_loss": 1.0,
+        "elapsed_seconds": 2.0,
+    }  # fmt: skip
+    assert from_json(json.dumps({"event": "RunFinished", **ended})).reason == "finished"
+    with pytest.raises(RunError, match=f"its {next(iter(wrong))}"):
+        from_json(json.dumps({"event": "RunFinished", **ended, **wrong}))
