@@ -247,6 +247,8 @@ def _start_more(experiment: Experiment, scheduler: Scheduler) -> Experiment:
         )
         experiment = replace(experiment, runs={**experiment.runs, (cell.value, cell.seed): run_id})
         _keep(experiment)  # after each: a run that nobody knows would be lost
+    if len(experiment.runs) == len(experiment.sweep.values) * len(experiment.sweep.seeds):
+        text_file.unlink(missing_ok=True)  # each run has its own by now
     return experiment
 
 

@@ -50,6 +50,7 @@ def guess_of(value: int, loss: float = 4.0) -> Prediction:
 
 def test_a_sweep_trains_all_but_what_is_held_out_until_there_is_a_guess(scheduler, sweep, own_text):
     made = go_on(create_experiment(scheduler.root, sweep, held_out=1_500, text=own_text), scheduler)
+    assert made.file.with_suffix(".txt").read_text() == own_text, "its runs will need it"
     assert set(made.runs) == {(value, seed) for value in (100, 300, 900) for seed in (1, 2)}
     wait(scheduler, made)
     before = findings(made, history)
@@ -129,6 +130,7 @@ def test_a_sweep_that_a_killed_server_broke_off_goes_on_to_the_same_numbers(tmp_
     cells = json.loads(made.file.read_text())
     cells["runs"] = [each for each in cells["runs"] if each[:2] != [900, 2]]  # this one had not begun
     made.file.write_text(json.dumps(cells))
+    made.file.with_suffix(".txt").write_text(own_text)
     restarted = Scheduler(first.root, Limits(active_runs=2))
     broken = open_experiment(restarted.root, made.id)
     assert experiments.is_interrupted(broken, restarted)
@@ -184,6 +186,7 @@ def test_runs_that_follow_one_another_do_so_when_they_are_resumed(
 
 def test_deleting_a_sweep_deletes_its_runs_and_its_text(scheduler, sweep, own_text):
     made = go_on(create_experiment(scheduler.root, sweep, text=own_text), scheduler)
+    assert not made.file.with_suffix(".txt").exists(), "each run has its own by now"
     experiments.delete_experiment(made, scheduler)
     assert list_runs(scheduler.root) == [] and list_experiments(scheduler.root) == []
     assert not list(made.file.parent.iterdir())
