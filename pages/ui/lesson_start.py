@@ -82,8 +82,6 @@ def offer(lesson: Lesson, runs: Sequence[LessonRun]) -> None:
                 )
         if whole:
             _recording(lesson, names, recordings[0].device)
-        elif problems:
-            st.caption("There is no recording of it either. Read what the step is about, and go on.")
 
 
 def _recording(lesson: Lesson, names: Sequence[str], device: str) -> None:

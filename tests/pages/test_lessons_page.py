@@ -240,12 +240,49 @@ def test_the_concept_check_before_and_after(open_app, folder, runs):
     assert len(again.radio) == 10
 
 
-def test_what_needs_a_graphics_card_says_so_where_there_is_none(open_app, runs, monkeypatch):
+NO_CARD = "This machine has no graphics card, and no recording of this run comes with the lesson."
+
+
+def card_step(open_app, runs, monkeypatch, answers):
+    """The step of week 4 that needs a graphics card, on a machine without one."""
     monkeypatch.setattr(lesson_runs, "devices", lambda: (Device("cpu", "CPU"),))
-    keep_progress(runs, "", "week-4", Progress(step=3, answers={"card.predict": 0}))
-    app = open_app("pages/lessons/week4.py")
-    assert "There is no graphics card on this machine" in shown(app)
-    assert [each.disabled for each in app.button if each.label.startswith("Train")] == [True]
+    keep_progress(runs, "", "week-4", Progress(step=3, answers=answers))
+    return open_app("pages/lessons/week4.py")
+
+
+def ticks(app) -> list[bool]:
+    return [bool(each.content_icon) for each in app.get("button_group")[0].proto.options]
+
+
+def test_a_run_that_this_machine_can_neither_make_nor_play_is_said_and_its_step_is_done(
+    open_app, folder, runs, monkeypatch
+):
+    app = card_step(open_app, runs, monkeypatch, {})
+    assert "Why" not in [each.value for each in app.subheader] and ticks(app) == [False] * 4
+    app.radio[0].set_value(0).run()
+    button(app, "That is my prediction").click().run()
+    assert not app.exception and NO_CARD in shown(app) and "It cannot be measured here." in shown(app)
+    assert "A graphics card does thousands of multiplications at once." in shown(app)
+    assert ticks(app) == [False, False, False, True]
+    assert [each.label for each in app.button if "Train" in each.label] == ["Train it here"], "the other one"
+    button(app, "Train it here").click().run()
+    finish(app)
+    row = app.table[-1].value.to_dict("list")["Best validation (nats)"]
+    assert row[0] != "…" == row[1] and ticks(app)[3] and NO_CARD in shown(app)
+
+
+def test_a_run_for_a_graphics_card_is_played_where_there_is_a_recording_of_it(
+    open_app, folder, runs, monkeypatch
+):
+    (folder / "recordings").mkdir()
+    run = lesson_runs.lesson_called("week-4").runs["card"]
+    made = Recording(
+        config=run.config, device="A card", made=datetime(2026, 1, 2, tzinfo=UTC),
+        events=thin(events([6.0, 1.0], [6.0, 2.0])),
+    )  # fmt: skip
+    recording_file(folder / "recordings", "week-4", "card").write_bytes(made.to_bytes())
+    app = card_step(open_app, runs, monkeypatch, {"card.predict": 0})
+    assert NO_CARD not in shown(app) and not any(ticks(app))
 
 
 @pytest.mark.parametrize(
