@@ -182,7 +182,7 @@ def _charts(lesson: Lesson, step: Step, shown: Sequence[Shown]) -> None:
 def _after(lesson: Lesson, progress: Progress, step: Step, shown: Sequence[Shown], values: Values) -> None:
     told = without_answers(step, progress.answers, values)
     _table(lesson, step, shown, told)
-    if step.speed and not lesson_written.measured(lesson, progress, step, shown, values):
+    if step.speed and not lesson_written.measured(lesson, step, shown, values):
         return
     st.subheader("What you see", anchor=False)
     for finding in step.see:

@@ -9,7 +9,7 @@ from pages.ui import engine, lesson_runs
 from slm_core.hardware import Device
 from slm_core.runs.store import change_run, list_runs
 from slm_core.study.samples import Copying, Passage
-from slm_core.teach.progress import Progress, keep_progress, load_progress
+from slm_core.teach.progress import HERE, RECORDED, Progress, keep_progress, load_progress
 from slm_core.teach.recording import Recording, recording_file, thin
 from slm_core.train.events import SampleDrawn
 from tests.pages.test_train import button
@@ -121,7 +121,56 @@ def test_a_step_takes_the_runs_of_an_earlier_one_and_its_model_writes(app, runs)
     button(app, "Let it write here").click().run()
     assert not app.exception and not app.error
     assert load_progress(runs, "", "week-1").besides["small"]["writing_speed"] > 0
+    assert "Same model: largest difference 0" in shown(app)
     assert "It goes on from a text that it trains on:" in shown(app)
+
+
+def carry(folder, open_app, runs, **sources):
+    """The last step, which carries the model of "large" and asks for the size of its file, once the runs are
+    there as said."""
+    file = folder / "week-1.yaml"
+    text = file.read_text().replace("speed: small", "speed: [large, small]")
+    head, step = text.split("  - id: texts")
+    step = step.replace("runs: [small]", "runs: [large, small]")
+    check = '    check: [{ask: "How large?", number: file_kilobytes of large, within: 1}]\n'
+    file.write_text(f"{head}  - id: texts{step}{check}", encoding="utf-8")
+    plant_recordings(folder)
+    keep_progress(runs, "", "week-1", Progress(step=1, sources=sources))
+    return finish(open_app(PAGE).run())
+
+
+def test_the_larger_models_file_is_carried_where_it_was_trained_here(folder, open_app, runs):
+    app = carry(folder, open_app, runs, large=HERE, small=HERE)
+    download = app.get("download_button")[0]
+    [large] = [run for run in list_runs(runs) if run.name.endswith("Much")]
+    kilobytes = large.checkpoints["last"].stat().st_size / 1000
+    assert download.proto.label == f"Download the model ({kilobytes:.0f} kB)"
+    assert "Same model: largest difference 0" in shown(app) and "no model file" not in shown(app)
+    assert not app.number_input, "not before it has written"
+    button(app, "Let it write here").click().run()
+    assert not app.exception and list(load_progress(runs, "", "week-1").besides) == ["large"]
+    app.number_input[0].set_value(round(kilobytes)).run()
+    button(app, "Answer").click().run()
+    assert "1 of 1 right" in shown(app)
+
+
+def test_a_recording_has_no_file_and_the_other_models_serves(folder, open_app, runs):
+    app = carry(folder, open_app, runs, large=RECORDED, small=HERE)
+    assert "no model file: train **Much** here, or use the file of **Little**, which follows" in shown(app)
+    assert "Same model: largest difference 0" in shown(app)
+    button(app, "Let it write here").click().run()
+    assert not app.exception and list(load_progress(runs, "", "week-1").besides) == ["small"]
+    app.number_input[0].set_value(2_000).run()
+    button(app, "Answer").click().run()
+    assert "1 of 1 right" in shown(app), "by the recording's own number"
+    button(app, "Train: Much").click().run()
+    assert not app.exception and button(app, "Train it here")
+
+
+def test_recordings_alone_are_checked_without_a_file(folder, open_app, runs):
+    app = carry(folder, open_app, runs, large=RECORDED, small=RECORDED)
+    assert "A recording has no model file: train **Much** or **Little** here to have one." in shown(app)
+    assert [each.label for each in app.get("download_button")] == ["Lab report"] and app.number_input
 
 
 def test_notes_are_kept_and_forgotten_on_request(app, open_app, runs):
@@ -177,7 +226,8 @@ def plant_recordings(folder):
         text = SampleDrawn(step=10, source="training", prompt="A <b>", text=" cat")
         made = Recording(
             config=lesson.runs[name].config, device="CPU · Elsewhere", made=datetime(2026, 1, 2, tzinfo=UTC),
-            events=thin([*told[:-1], text, told[-1]]), besides={"writing_speed": 900.0},
+            events=thin([*told[:-1], text, told[-1]]),
+            besides={"writing_speed": 900.0, "file_kilobytes": 2_000.0},
             copying={(10, "training"): Copying((Passage("A <b> cat", "A <b> cat sat"),), 1.0, 9, 4, True)},
         )  # fmt: skip
         recording_file(folder / "recordings", "week-1", name).write_bytes(made.to_bytes())
