@@ -145,8 +145,18 @@ def _left_of_training(shown: Sequence[Shown]) -> float | None:
     share = sum(_done(each) * cost for each, cost in zip(now, flops, strict=True)) / sum(flops)
     if share < 0.02:
         return None
+    return _spent(now) * (1 - share) / share
+
+
+def _spent(now: Sequence[Shown]) -> float:
+    """The seconds that runs have taken so far. Of those that went on after a stop, only what they computed:
+    nobody trained in between."""
+    if any(each.told.history.started and each.told.history.started.step for each in now):
+        at_once = min(physical_cores(), sum(each.state == LIVE for each in now))
+        steps = [each.told.history.last_step for each in now]
+        return sum(step.elapsed_seconds for step in steps if step) / at_once
     first = min(each.kept.created for each in now if each.kept is not None)
-    return (datetime.now(UTC) - first).total_seconds() * (1 - share) / share
+    return (datetime.now(UTC) - first).total_seconds()
 
 
 def _done(each: Shown) -> float:
