@@ -77,7 +77,7 @@ def _verdict(question: Question, right: bool | None) -> str:
     if right is None:
         return "That cannot be told from this run."
     if question.number is not None:
-        return "**Close.**" if right else "**Not close.** What did you think of?"
+        return "**Close.**" if right else "**Not close.** How did you come to your number?"
     return "**As you said.**" if right else "**A surprise.** Why?"
 
 

@@ -91,7 +91,7 @@ def _ways(lesson: Lesson, progress: Progress, place: int) -> None:
         st.space("stretch")
         lesson_report.offer(lesson, progress)
         with st.popover("Begin anew", icon=":material/restart_alt:"):
-            st.markdown("Forget your answers and notes in this lesson? Its runs stay. That cannot be undone.")
+            st.markdown("Forget your answers and notes in this lesson? Its runs stay. This cannot be undone.")
             st.button("Forget them", type="primary", on_click=_reset, args=(lesson,))
 
 

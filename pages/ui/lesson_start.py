@@ -116,7 +116,7 @@ def _seconds(runs: Sequence[LessonRun], largest: LessonRun, device: str) -> None
         seconds = speed.run_seconds(largest.config) * sum(flops.values()) / flops[largest.name]
         st.markdown(f"{count}: about **{words.duration(seconds / at_once)}** on this machine.")
     elif known or engine.scheduler().live():
-        st.markdown(f"{count}. How long it takes shows when the runs that train now have ended.")
+        st.markdown(f"{count}. How long it takes can be told once the runs that train now have ended.")
     else:
         st.markdown(f"{count}. How long it takes here is being tried out …")
 

@@ -46,7 +46,7 @@ def draw(lesson: Lesson, progress: Progress, step: Step) -> None:
         _runs(lesson, step, shown)
     with beside:
         if answer is not None:
-            later = "It cannot be measured here." if without else "What will be measured will stand here."
+            later = "It cannot be measured here." if without else "What is measured will be shown here."
             known = values if ended else None
             lesson_answers.show_prediction(lesson, step.predict, answer, known, later)
         with st.expander("What this step is about", icon=":material/help:"):
@@ -189,6 +189,8 @@ def _after(lesson: Lesson, progress: Progress, step: Step, shown: Sequence[Shown
         holds = True if finding.when is None else finding.when.holds(values)
         if holds is not None:
             st.markdown(filled_in(finding.text if holds else finding.otherwise, step.runs, told))
+    if told != values:
+        st.caption("A question mark stands for a number that a check below asks for.")
     if step.written:
         lesson_written.draw(next(each for each in shown if each.run.name == step.written))
     _why(step, told)

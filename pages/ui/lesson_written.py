@@ -18,7 +18,7 @@ from slm_core.teach.measures import MEASURES, Values
 from slm_core.train.events import SampleDrawn
 
 _INTRODUCTION = {
-    "training": "It goes on from a text that it trains on:",
+    "training": "It goes on from a text that it was trained on:",
     "validation": "It goes on from a text that it has never seen:",
 }
 _TOKENS = 120  # of the text that it writes

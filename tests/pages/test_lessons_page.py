@@ -122,7 +122,7 @@ def test_a_step_takes_the_runs_of_an_earlier_one_and_its_model_writes(app, runs)
     assert not app.exception and not app.error
     assert load_progress(runs, "", "week-1").besides["small"]["writing_speed"] > 0
     assert "Same model: largest difference 0" in shown(app)
-    assert "It goes on from a text that it trains on:" in shown(app)
+    assert "It goes on from a text that it was trained on:" in shown(app)
 
 
 def carry(folder, open_app, runs, **sources):
