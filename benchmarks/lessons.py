@@ -4,7 +4,8 @@
     python benchmarks/lessons.py week-1 --seeds 3
 
 A claim is the condition under which a lesson's page says that the effect is there, `when` under `see`. Prints
-a Markdown table of claims by seed, and what each run of a lesson took. Takes about 25 minutes on two cores.
+Markdown tables: claims by seed, the choices that are right by seed, and what each run of a lesson took. Fails
+at its end if not exactly one choice of a question was right. Takes about 25 minutes on two cores.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from slm_core.hardware import cpu, devices, ready_to_compute  # noqa: E402
 from slm_core.runs.history import History  # noqa: E402
 from slm_core.runs.scheduler import Scheduler  # noqa: E402
 from slm_core.runs.store import open_run  # noqa: E402
-from slm_core.teach.lesson import Lesson, LessonRun, load_lesson  # noqa: E402
+from slm_core.teach.lesson import Lesson, LessonRun, Question, load_lesson  # noqa: E402
 from slm_core.teach.measures import MEASURES, Told, Values, measured  # noqa: E402
 
 LESSONS = ROOT / "pages" / "lessons"
@@ -37,10 +38,15 @@ def main() -> None:
     files = [file for file in files if not asked.lessons or file.stem in asked.lessons]
     with tempfile.TemporaryDirectory() as folder:
         scheduler = Scheduler(Path(folder))
+        wrong = []
         for lesson in map(load_lesson, files):
             found = train(lesson, scheduler, asked.seeds)
-            print(claims(lesson, found), numbers(lesson, found), sep="\n\n", end="\n\n", flush=True)
+            tables = claims(lesson, found), choices(lesson, found), numbers(lesson, found)
+            print(*filter(None, tables), sep="\n\n", end="\n\n", flush=True)
+            wrong += undecided(lesson, found)
     print(f"Made by `python benchmarks/lessons.py` on {cpu().label}.")
+    if wrong:
+        sys.exit("Not exactly one choice is right:\n" + "\n".join(wrong))
 
 
 def train(lesson: Lesson, scheduler: Scheduler, seeds: int) -> list[Values]:
@@ -85,6 +91,46 @@ def claims(lesson: Lesson, found: list[Values]) -> str:
             cells = [words[finding.when.holds(values)] for values in found]
             lines.append(f"| {step.title} | {finding.when.text} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def choices(lesson: Lesson, found: list[Values]) -> str:
+    """Which choice of each question is right by seed, or a dash where it was not measured; empty without such
+    questions."""
+    lines = [
+        f"| question | {' | '.join(f'seed {place + 1}' for place in range(len(found)))} |",
+        f"|---|{'---|' * len(found)}",
+    ]
+    for question in _questions(lesson):
+        rights = [_right(question, values) for values in found]
+        cells = ["–" if right is None else " *and* ".join(right) or "**none**" for right in rights]
+        lines.append(f"| {question.id}: {question.ask} | {' | '.join(cells)} |")
+    return "\n".join(lines) if lines[2:] else ""
+
+
+def undecided(lesson: Lesson, found: list[Values]) -> list[str]:
+    """A sentence for each question and seed for which none of the choices is right, or more than one."""
+    return [
+        f"{lesson.id} {question.id}, seed {place}: {right or 'none'}"
+        for question in _questions(lesson)
+        for place, values in enumerate(found, 1)
+        if (right := _right(question, values)) is not None and len(right) != 1
+    ]
+
+
+def _questions(lesson: Lesson) -> list[Question]:
+    """The questions with choices that runs can decide."""
+    return [
+        question
+        for step in lesson.steps
+        for question in step.questions
+        if question.choices and not any(word in question.choices[0].when.text for word in BESIDES)
+    ]
+
+
+def _right(question: Question, values: Values) -> list[str] | None:
+    """The choices that are right; None where that was not measured."""
+    holds = {choice.text: choice.when.holds(values) for choice in question.choices}
+    return None if None in holds.values() else [text for text, so in holds.items() if so]
 
 
 def numbers(lesson: Lesson, found: list[Values]) -> str:

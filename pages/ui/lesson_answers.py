@@ -58,14 +58,16 @@ def _take(lesson: Lesson, question: Question, key: str) -> None:
         lesson_runs.keep(lesson, progress.answered(question.id, given))
 
 
-def show_prediction(lesson: Lesson, question: Question, answer: Answer, values: Values | None) -> None:
-    """Draw a prediction; once there are values, beside what was measured."""
+def show_prediction(
+    lesson: Lesson, question: Question, answer: Answer, values: Values | None, later: str
+) -> None:
+    """Draw a prediction; once there are values, beside what was measured, and until then beside `later`."""
     with st.container(border=True):
         st.markdown(f"**Your prediction**  \n{question.ask}")
         found = grade(question, answer, values or {}, _labels(lesson))
         st.markdown(f":violet-badge[you said] {words.plain(found.said)}")
         if values is None:
-            st.caption("What will be measured will stand here.")
+            st.caption(later)
         else:
             st.markdown(f":green-badge[measured] {words.plain(found.truth)}")
             st.markdown(_verdict(question, found.right))
@@ -75,7 +77,7 @@ def _verdict(question: Question, right: bool | None) -> str:
     if right is None:
         return "That cannot be told from this run."
     if question.number is not None:
-        return "**Close.**" if right else "**Not close.** What did you think of?"
+        return "**Close.**" if right else "**Not close.** How did you come to your number?"
     return "**As you said.**" if right else "**A surprise.** Why?"
 
 

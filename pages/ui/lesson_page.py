@@ -35,7 +35,7 @@ def draw(name: str) -> None:
 
 def _line(lesson: Lesson, progress: Progress, place: int) -> None:
     """The steps by name, those done with a tick; a click goes there."""
-    done = [_done(progress, step) for step in lesson.steps]
+    done = [_done(lesson, progress, step) for step in lesson.steps]
 
     def said(at: int) -> str:
         mark = ":material/check_circle: " if done[at] else ""
@@ -55,9 +55,15 @@ def _line(lesson: Lesson, progress: Progress, place: int) -> None:
     )
 
 
-def _done(progress: Progress, step: Step) -> bool:
-    run = all(name in progress.sources for name in step.runs)
-    return run and all(fits(each, progress.answers.get(each.id)) for each in step.questions)
+def _done(lesson: Lesson, progress: Progress, step: Step) -> bool:
+    """Whether all of a step is done, as far as it can be done on this machine."""
+    if lesson_step.never(lesson, progress, step):
+        asked = step.questions[: step.predict is not None]  # without its runs nothing can be checked
+    elif all(name in progress.sources for name in step.runs):
+        asked = step.questions
+    else:
+        return False
+    return all(fits(each, progress.answers.get(each.id)) for each in asked)
 
 
 def _chosen(lesson: Lesson, key: str) -> None:
@@ -74,7 +80,7 @@ def _ways(lesson: Lesson, progress: Progress, place: int) -> None:
         if place:
             st.button("Back", icon=":material/arrow_back:", on_click=_go, args=(lesson, place - 1))
         if place + 1 < len(lesson.steps):
-            done = _done(progress, lesson.steps[place])
+            done = _done(lesson, progress, lesson.steps[place])
             st.button(
                 f"Next: {lesson.steps[place + 1].title}",
                 icon=":material/arrow_forward:",
@@ -85,7 +91,7 @@ def _ways(lesson: Lesson, progress: Progress, place: int) -> None:
         st.space("stretch")
         lesson_report.offer(lesson, progress)
         with st.popover("Begin anew", icon=":material/restart_alt:"):
-            st.markdown("Forget your answers and notes in this lesson? Its runs stay. That cannot be undone.")
+            st.markdown("Forget your answers and notes in this lesson? Its runs stay. This cannot be undone.")
             st.button("Forget them", type="primary", on_click=_reset, args=(lesson,))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from pages import PAGES
-from pages.ui import engine, server, visitor
+from pages.ui import deployment, engine, server, visitor
 from slm_core.errors import RunError, SlmError
 from slm_core.hardware import cpu, devices
 from slm_core.runs.history import History
@@ -22,6 +22,8 @@ from slm_core.teach.recording import Recording, find_recording, recording_file
 FOLDER = PAGES / "lessons"  # where a lecturer finds and edits them
 RECORDINGS = FOLDER / "recordings"
 MISSING, LIVE, PLAYING, STOPPED, DONE = "missing", "live", "playing", "stopped", "done"
+NEVER = "never"  # it can be neither trained here nor played
+_NO_CARD = "This machine has no graphics card, and no recording of this run comes with the lesson."
 _TAG = "lesson"
 
 
@@ -77,7 +79,21 @@ def look(lesson: Lesson, progress: Progress, run: LessonRun) -> Shown:
             return _from_here(progress, run, kept)
         if run.name not in progress.runs:  # asked for, and a limit did not allow it yet
             return Shown(run=run, state=LIVE, told=_nothing(run), source=HERE)
-    return Shown(run=run, state=MISSING, told=_nothing(run))
+    return Shown(run=run, state=NEVER if why_never(lesson, run) else MISSING, told=_nothing(run))
+
+
+def why_never(lesson: Lesson, run: LessonRun) -> str:
+    """Why a run can be neither trained here, nor played, nor taken from before; empty if it can, and while
+    nobody knows yet what this machine has."""
+    if recorded(lesson, run) is not None:
+        return ""
+    if server.is_warm() and device_for(run) is None:
+        why = _NO_CARD
+    elif problems := deployment.limits().problems(run.config):
+        why = f"{problems[0]} And no recording of this run comes with the lesson."
+    else:
+        return ""
+    return "" if earlier(lesson, [run.name]) else why
 
 
 def _nothing(run: LessonRun) -> Told:

@@ -82,8 +82,6 @@ def offer(lesson: Lesson, runs: Sequence[LessonRun]) -> None:
                 )
         if whole:
             _recording(lesson, names, recordings[0].device)
-        elif problems:
-            st.caption("There is no recording of it either. Read what the step is about, and go on.")
 
 
 def _recording(lesson: Lesson, names: Sequence[str], device: str) -> None:
@@ -118,7 +116,7 @@ def _seconds(runs: Sequence[LessonRun], largest: LessonRun, device: str) -> None
         seconds = speed.run_seconds(largest.config) * sum(flops.values()) / flops[largest.name]
         st.markdown(f"{count}: about **{words.duration(seconds / at_once)}** on this machine.")
     elif known or engine.scheduler().live():
-        st.markdown(f"{count}. How long it takes shows when the runs that train now have ended.")
+        st.markdown(f"{count}. How long it takes can be told once the runs that train now have ended.")
     else:
         st.markdown(f"{count}. How long it takes here is being tried out …")
 
@@ -147,8 +145,18 @@ def _left_of_training(shown: Sequence[Shown]) -> float | None:
     share = sum(_done(each) * cost for each, cost in zip(now, flops, strict=True)) / sum(flops)
     if share < 0.02:
         return None
+    return _spent(now) * (1 - share) / share
+
+
+def _spent(now: Sequence[Shown]) -> float:
+    """The seconds that runs have taken so far. Of those that went on after a stop, only what they computed:
+    nobody trained in between."""
+    if any(each.told.history.started and each.told.history.started.step for each in now):
+        at_once = min(physical_cores(), sum(each.state == LIVE for each in now))
+        steps = [each.told.history.last_step for each in now]
+        return sum(step.elapsed_seconds for step in steps if step) / at_once
     first = min(each.kept.created for each in now if each.kept is not None)
-    return (datetime.now(UTC) - first).total_seconds() * (1 - share) / share
+    return (datetime.now(UTC) - first).total_seconds()
 
 
 def _done(each: Shown) -> float:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from pages.ui import lesson_answers, lesson_runs, lesson_start, lesson_written, words
-from pages.ui.lesson_runs import DONE, LIVE, MISSING, PLAYING, STOPPED, Shown
+from pages.ui import lesson_answers, lesson_runs, lesson_start, lesson_written, server, words
+from pages.ui.lesson_runs import DONE, LIVE, MISSING, NEVER, PLAYING, STOPPED, Shown
 from pages.ui.live_chart import live_chart
 from slm_core.teach.conditions import filled_in
 from slm_core.teach.grading import grade as grade_of
@@ -19,23 +19,26 @@ from slm_core.teach.pictures import by_heart_picture, losses_picture
 from slm_core.teach.progress import LONGEST_NOTE, RECORDED, Progress
 
 _PHASES = ("Predict", "Run", "See", "Check")
+_PHASES_WITHOUT_RUN = ("Predict", "Why")
 _SECONDS = {LIVE: 1.0, PLAYING: 0.5}  # between two looks
 
 
 def draw(lesson: Lesson, progress: Progress, step: Step) -> None:
     """Draw a step as far as this visitor has come in it."""
+    if any(run.device == "gpu" for run in lesson.runs_of(step)):
+        server.wait_until_warm()  # until then nobody knows whether there is one
     shown = _look(lesson, progress, step)
-    values = lesson_runs.values_of(shown)
+    values, without = lesson_runs.values_of(shown), never(lesson, progress, step)
     answer = lesson_answers.answer_of(progress, step.predict) if step.predict else None
     predicted, ended = step.predict is None or answer is not None, all(each.state == DONE for each in shown)
     checked = all(lesson_answers.answer_of(progress, each) is not None for each in step.checks)
-    _phases(predicted, ended and predicted, checked)
+    _phases(predicted, ended and predicted, checked, without)
     about = filled_in(step.text, step.runs, values)
     if not predicted:
         st.markdown(about)
         lesson_answers.ask(lesson, step.predict, "Your prediction", "That is my prediction")
         lesson_start.settings(lesson, step, progress)
-        st.caption("The run begins after your prediction.")
+        st.caption("" if without else "The run begins after your prediction.")
         return
     several = len(shown) > 1  # side by side, they need the whole width
     chart, beside = (st.container(), st.container()) if several else st.columns([3, 2], gap="medium")
@@ -43,21 +46,31 @@ def draw(lesson: Lesson, progress: Progress, step: Step) -> None:
         _runs(lesson, step, shown)
     with beside:
         if answer is not None:
-            lesson_answers.show_prediction(lesson, step.predict, answer, values if ended else None)
+            later = "It cannot be measured here." if without else "What is measured will be shown here."
+            known = values if ended else None
+            lesson_answers.show_prediction(lesson, step.predict, answer, known, later)
         with st.expander("What this step is about", icon=":material/help:"):
             st.markdown(about)
         lesson_start.settings(lesson, step, progress)
     if ended:
         _after(lesson, progress, step, shown, values)
+    elif without:
+        _without_run(lesson, progress, step, shown, values)
+
+
+def never(lesson: Lesson, progress: Progress, step: Step) -> bool:
+    """Whether a step needs a run that can never be had on this machine."""
+    return any(each.state == NEVER for each in _look(lesson, progress, step))
 
 
 def _look(lesson: Lesson, progress: Progress, step: Step) -> list[Shown]:
     return [lesson_runs.look(lesson, progress, run) for run in lesson.runs_of(step)]
 
 
-def _phases(predicted: bool, ended: bool, checked: bool) -> None:
+def _phases(predicted: bool, ended: bool, checked: bool, without_run: bool) -> None:
     """Where one is in this step, in a line."""
-    done = (predicted, ended, ended, ended and checked)
+    names = _PHASES_WITHOUT_RUN if without_run else _PHASES
+    done = (predicted, predicted) if without_run else (predicted, ended, ended, ended and checked)
     now = next((place for place, each in enumerate(done) if not each), len(done))
     if now == 2:
         now = 3
@@ -67,7 +80,7 @@ def _phases(predicted: bool, ended: bool, checked: bool) -> None:
         else f":blue-badge[**{name}**]"
         if place == now
         else f":gray-badge[{name}]"
-        for place, name in enumerate(_PHASES)
+        for place, name in enumerate(names)
     ]
     st.markdown(" ".join(pieces))
 
@@ -77,10 +90,13 @@ def _phases(predicted: bool, ended: bool, checked: bool) -> None:
 
 def _runs(lesson: Lesson, step: Step, shown: Sequence[Shown]) -> None:
     states = {each.state for each in shown}
+    for each in shown:
+        if why := lesson_runs.why_never(lesson, each.run) if each.state == NEVER else "":
+            st.info(f"**{words.plain(each.run.label)}.** {words.plain(why)}")
     if missing := [each.run for each in shown if each.state == MISSING]:
         lesson_start.offer(lesson, missing)
-        if len(missing) == len(shown):
-            return
+    if states <= {MISSING, NEVER}:
+        return
     every = min((_SECONDS[state] for state in states if state in _SECONDS), default=None)
     st.fragment(_redrawn, run_every=every)(lesson, step, states)
 
@@ -94,6 +110,7 @@ def _redrawn(lesson: Lesson, step: Step, before: set[str]) -> None:
     shown = _look(lesson, progress, step)
     if {each.state for each in shown} != before:
         st.rerun()
+    shown = [each for each in shown if each.state != NEVER]
     _ribbon(shown)
     _standing(lesson, shown)
     _charts(lesson, step, shown)
@@ -165,18 +182,18 @@ def _charts(lesson: Lesson, step: Step, shown: Sequence[Shown]) -> None:
 def _after(lesson: Lesson, progress: Progress, step: Step, shown: Sequence[Shown], values: Values) -> None:
     told = without_answers(step, progress.answers, values)
     _table(lesson, step, shown, told)
-    if step.speed and not lesson_written.measured(lesson, progress, step, shown, values):
+    if step.speed and not lesson_written.measured(lesson, step, shown, values):
         return
     st.subheader("What you see", anchor=False)
     for finding in step.see:
         holds = True if finding.when is None else finding.when.holds(values)
         if holds is not None:
             st.markdown(filled_in(finding.text if holds else finding.otherwise, step.runs, told))
+    if told != values:
+        st.caption("A question mark stands for a number that a check below asks for.")
     if step.written:
         lesson_written.draw(next(each for each in shown if each.run.name == step.written))
-    if step.why:
-        st.subheader("Why", anchor=False)
-        st.markdown(filled_in(step.why, step.runs, told))
+    _why(step, told)
     _checks(lesson, progress, step, values)
     _note(lesson, progress, step)
     names = [each.run.name for each in shown]
@@ -188,6 +205,23 @@ def _after(lesson: Lesson, progress: Progress, step: Step, shown: Sequence[Shown
         args=(lesson, names),
         help="Here instead of the recording, or the other way round. Your answers stay.",
     )
+
+
+def _without_run(
+    lesson: Lesson, progress: Progress, step: Step, shown: Sequence[Shown], values: Values
+) -> None:
+    """What a step can tell without a run that cannot be had."""
+    told = without_answers(step, progress.answers, values)
+    if any(each.state == DONE for each in shown):
+        _table(lesson, step, shown, told)
+    _why(step, told)
+    _note(lesson, progress, step)
+
+
+def _why(step: Step, told: Values) -> None:
+    if step.why:
+        st.subheader("Why", anchor=False)
+        st.markdown(filled_in(step.why, step.runs, told))
 
 
 def _table(lesson: Lesson, step: Step, shown: Sequence[Shown], values: Values) -> None:

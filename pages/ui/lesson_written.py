@@ -8,18 +8,17 @@ import streamlit as st
 from pages import PAGES
 from pages.ui import judged, lesson_runs, marked, words
 from pages.ui.lesson_runs import Shown
-from pages.ui.models import Model, load
+from pages.ui.models import Model, load, show_proof
 from slm_core.errors import SlmError
 from slm_core.hardware import measure_generation, use_threads
 from slm_core.model.sampling import Sampling
 from slm_core.study.samples import Copying
 from slm_core.teach.lesson import Lesson, Step
-from slm_core.teach.measures import Values
-from slm_core.teach.progress import Progress
+from slm_core.teach.measures import MEASURES, Values
 from slm_core.train.events import SampleDrawn
 
 _INTRODUCTION = {
-    "training": "It goes on from a text that it trains on:",
+    "training": "It goes on from a text that it was trained on:",
     "validation": "It goes on from a text that it has never seen:",
 }
 _TOKENS = 120  # of the text that it writes
@@ -51,22 +50,51 @@ def _recorded(sample: SampleDrawn, copying: Copying | None) -> None:
     )
 
 
-def measured(lesson: Lesson, progress: Progress, step: Step, shown: Sequence[Shown], values: Values) -> bool:
-    """Draw the model's file to take away, and let it write here once. Whether its speed is known."""
-    each = next(each for each in shown if each.run.name == step.speed)
-    if each.kept is not None:
-        _file(lesson, each)
-        _write(lesson, each)
-    return "writing_speed" in values[step.speed]
+def measured(lesson: Lesson, step: Step, shown: Sequence[Shown], values: Values) -> bool:
+    """Draw the file of the first of a step's models that has one, to take away, and let it write here once.
+    Whether its speed is known; of recordings alone, what is known is all that there will be."""
+    wanted = [next(each for each in shown if each.run.name == name) for name in step.speed]
+    found = next((each for each in wanted if each.kept and "last" in each.kept.checkpoints), None)
+    if found is not wanted[0]:
+        _no_file(lesson, wanted, found)
+    if found is None:
+        return True
+    try:
+        _file(lesson, found)
+        _write(lesson, found)
+    except SlmError as error:
+        st.error(words.plain(str(error)))
+    return "writing_speed" in values[found.run.name]
+
+
+def _no_file(lesson: Lesson, wanted: Sequence[Shown], found: Shown | None) -> None:
+    """Say why the first model has no file, and whose is taken."""
+    without = wanted[: wanted.index(found)] if found else wanted
+    names = " or ".join(f"**{words.plain(each.run.label)}**" for each in without)
+    if found:
+        way = f"train {names} here, or use the file of **{words.plain(found.run.label)}**, which follows"
+    else:
+        way = f"train {names} here to have one. The numbers below are those of the recording"
+    with st.container(border=True):
+        st.markdown(f"A recording has no model file: {way}.")
+        for each in without:
+            st.button(
+                f"Train: {words.plain(each.run.label)}",
+                key=f"train-{each.run.name}",
+                icon=":material/play_arrow:",
+                on_click=lesson_runs.again,
+                args=(lesson, [each.run.name]),
+                help="Puts the recording away. The page then says how long training takes before it begins.",
+            )
 
 
 def _file(lesson: Lesson, each: Shown) -> None:
-    path = each.kept.checkpoints.get("last")
-    if path is None:
-        return
+    """Draw a model's file to take away, and the proof that what is read from it is that model."""
+    path = each.kept.checkpoints["last"]
+    size = MEASURES["file_kilobytes"].shown(path.stat().st_size / 1000)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
-            "Download the model",
+            f"Download the model ({size})",
             data=path.read_bytes,
             file_name=f"{lesson.id}-{each.run.name}.safetensors",
             mime="application/octet-stream",
@@ -74,16 +102,13 @@ def _file(lesson: Lesson, each: Shown) -> None:
             on_click="ignore",
         )
         st.page_link(PAGES / "learn/playground.py", label="Open a model file", icon=":material/upload:")
+    show_proof(load(Model(each.kept, "last")))
 
 
 def _write(lesson: Lesson, each: Shown) -> None:
     key = f"wrote-{each.kept.id}"
     if st.button("Let it write here", icon=":material/edit_note:", type="primary"):
-        try:
-            text, speed = _written(each)
-        except SlmError as error:
-            st.error(words.plain(str(error)))
-            return
+        text, speed = _written(each)
         st.session_state[key] = text
         numbers = {"writing_speed": speed}
         lesson_runs.keep(lesson, lesson_runs.progress_in(lesson).with_besides(each.run.name, numbers))

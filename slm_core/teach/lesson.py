@@ -80,7 +80,8 @@ class Step:
 
     hidden   settings that are not shown before the checks are answered
     show     measures in the table below the chart
-    written  the run whose texts are shown; speed: the run whose model writes here, timed
+    written  the run whose texts are shown
+    speed    of these runs, the first that has a model file: it is offered, and its model writes here, timed
     """
 
     id: str
@@ -92,7 +93,7 @@ class Step:
     hidden: tuple[str, ...]
     show: tuple[str, ...]
     written: str
-    speed: str
+    speed: tuple[str, ...]
     see: tuple[Finding, ...]
     checks: tuple[Question, ...]
 
@@ -195,7 +196,7 @@ def _step(sheet: Sheet, place: str, entry: Any, runs: dict[str, LessonRun]) -> S
         sheet.wrong(f"{place}, runs", f"names none. Known: {', '.join(runs)}.")
     read = _Reader(sheet, here)
     predict, checks = given.get("predict"), sheet.items(f"{place}, check", given.get("check", []))
-    see = sheet.items(f"{place}, see", given.get("see", []))
+    see, speed = sheet.items(f"{place}, see", given.get("see", [])), given.get("speed", [])
     return Step(
         id=step_id,
         title=sheet.text(f"{place}, title", given.get("title", "?")),
@@ -206,7 +207,7 @@ def _step(sheet: Sheet, place: str, entry: Any, runs: dict[str, LessonRun]) -> S
         hidden=_names(sheet, f"{place}, hidden", given.get("hidden", []), KNOBS),
         show=_names(sheet, f"{place}, show", given.get("show", []), MEASURES),
         written=sheet.one_of(f"{place}, written", given["written"], here) if "written" in given else "",
-        speed=sheet.one_of(f"{place}, speed", given["speed"], here) if "speed" in given else "",
+        speed=_names(sheet, f"{place}, speed", speed if isinstance(speed, list) else [speed], here),
         see=tuple(read.finding(f"{place}, see {at}", each) for at, each in enumerate(see, 1)),
         checks=tuple(
             read.question(f"{place}, check {at}", each, f"{step_id}.check-{at}")

@@ -130,10 +130,6 @@ def read_link(query: Mapping[str, str]) -> Link:
     )
 
 
-def _no_preset(name: str) -> str:
-    return f"This link begins with the preset {name[:40]!r}, which is not known here. {_AGAIN}"
-
-
 def _settings(text: str) -> dict[str, object]:
     pairs = [parse_setting(each.replace(":", "=", 1)) for each in text.split(",") if text]
     if len(dict(pairs)) < len(pairs):

@@ -50,6 +50,28 @@ def walk_step(page) -> None:
             return
 
 
+def left(main) -> list[str]:
+    """What a visitor has done in the step that is shown, as the page tells it: predicted, seen, answered."""
+    main.get_by_text("by what was measured in these runs").wait_for(timeout=30_000)
+    told = main.inner_text().split("\n")
+    marks = re.compile(r"you said|measured|You said:|Nothing is training now|right, by what|Check \d of")
+    return [line for line in told if marks.search(line)]
+
+
+def reload_in_the_middle(page, done: int) -> None:
+    """Reload once some steps are done, and find predictions, runs and answers as they were."""
+    main = page.get_by_test_id("stMain")
+    ticks = main.get_by_test_id("stButtonGroup").first.get_by_text("check_circle")
+    before = left(main)
+    assert all(mark in " ".join(before) for mark in ("you said", "Nothing is training now", "Check 1"))
+    page.reload()
+    settled(page)
+    assert left(main) == before
+    ticks.nth(done - 1).wait_for()
+    assert ticks.count() == done
+    main.locator(".live-chart .scatterlayer .trace").first.wait_for()
+
+
 def test_all_four_weeks_from_recordings(start_server, visit, tmp_path):
     server = start_server()
     for week in (1, 2, 3, 4):
@@ -64,6 +86,8 @@ def test_all_four_weeks_from_recordings(start_server, visit, tmp_path):
                 main.get_by_role("button", name=f"Next: {step.title}").click()
             main.get_by_text(step.predict.ask[:40]).first.wait_for()
             walk_step(page)
+            if place == len(steps) // 2:
+                reload_in_the_middle(page, place + 1)
         with page.expect_download() as report:
             main.get_by_role("button", name="Lab report").click()
         file = tmp_path / f"{week}.html"

@@ -9,7 +9,7 @@ from pages.ui import engine, lesson_runs
 from slm_core.hardware import Device
 from slm_core.runs.store import change_run, list_runs
 from slm_core.study.samples import Copying, Passage
-from slm_core.teach.progress import Progress, keep_progress, load_progress
+from slm_core.teach.progress import HERE, RECORDED, Progress, keep_progress, load_progress
 from slm_core.teach.recording import Recording, recording_file, thin
 from slm_core.train.events import SampleDrawn
 from tests.pages.test_train import button
@@ -121,7 +121,56 @@ def test_a_step_takes_the_runs_of_an_earlier_one_and_its_model_writes(app, runs)
     button(app, "Let it write here").click().run()
     assert not app.exception and not app.error
     assert load_progress(runs, "", "week-1").besides["small"]["writing_speed"] > 0
-    assert "It goes on from a text that it trains on:" in shown(app)
+    assert "Same model: largest difference 0" in shown(app)
+    assert "It goes on from a text that it was trained on:" in shown(app)
+
+
+def carry(folder, open_app, runs, **sources):
+    """The last step, which carries the model of "large" and asks for the size of its file, once the runs are
+    there as said."""
+    file = folder / "week-1.yaml"
+    text = file.read_text().replace("speed: small", "speed: [large, small]")
+    head, step = text.split("  - id: texts")
+    step = step.replace("runs: [small]", "runs: [large, small]")
+    check = '    check: [{ask: "How large?", number: file_kilobytes of large, within: 1}]\n'
+    file.write_text(f"{head}  - id: texts{step}{check}", encoding="utf-8")
+    plant_recordings(folder)
+    keep_progress(runs, "", "week-1", Progress(step=1, sources=sources))
+    return finish(open_app(PAGE).run())
+
+
+def test_the_larger_models_file_is_carried_where_it_was_trained_here(folder, open_app, runs):
+    app = carry(folder, open_app, runs, large=HERE, small=HERE)
+    download = app.get("download_button")[0]
+    [large] = [run for run in list_runs(runs) if run.name.endswith("Much")]
+    kilobytes = large.checkpoints["last"].stat().st_size / 1000
+    assert download.proto.label == f"Download the model ({kilobytes:.0f} kB)"
+    assert "Same model: largest difference 0" in shown(app) and "no model file" not in shown(app)
+    assert not app.number_input, "not before it has written"
+    button(app, "Let it write here").click().run()
+    assert not app.exception and list(load_progress(runs, "", "week-1").besides) == ["large"]
+    app.number_input[0].set_value(round(kilobytes)).run()
+    button(app, "Answer").click().run()
+    assert "1 of 1 right" in shown(app)
+
+
+def test_a_recording_has_no_file_and_the_other_models_serves(folder, open_app, runs):
+    app = carry(folder, open_app, runs, large=RECORDED, small=HERE)
+    assert "no model file: train **Much** here, or use the file of **Little**, which follows" in shown(app)
+    assert "Same model: largest difference 0" in shown(app)
+    button(app, "Let it write here").click().run()
+    assert not app.exception and list(load_progress(runs, "", "week-1").besides) == ["small"]
+    app.number_input[0].set_value(2_000).run()
+    button(app, "Answer").click().run()
+    assert "1 of 1 right" in shown(app), "by the recording's own number"
+    button(app, "Train: Much").click().run()
+    assert not app.exception and button(app, "Train it here")
+
+
+def test_recordings_alone_are_checked_without_a_file(folder, open_app, runs):
+    app = carry(folder, open_app, runs, large=RECORDED, small=RECORDED)
+    assert "A recording has no model file: train **Much** or **Little** here to have one." in shown(app)
+    assert [each.label for each in app.get("download_button")] == ["Lab report"] and app.number_input
 
 
 def test_notes_are_kept_and_forgotten_on_request(app, open_app, runs):
@@ -177,7 +226,8 @@ def plant_recordings(folder):
         text = SampleDrawn(step=10, source="training", prompt="A <b>", text=" cat")
         made = Recording(
             config=lesson.runs[name].config, device="CPU · Elsewhere", made=datetime(2026, 1, 2, tzinfo=UTC),
-            events=thin([*told[:-1], text, told[-1]]), besides={"writing_speed": 900.0},
+            events=thin([*told[:-1], text, told[-1]]),
+            besides={"writing_speed": 900.0, "file_kilobytes": 2_000.0},
             copying={(10, "training"): Copying((Passage("A <b> cat", "A <b> cat sat"),), 1.0, 9, 4, True)},
         )  # fmt: skip
         recording_file(folder / "recordings", "week-1", name).write_bytes(made.to_bytes())
@@ -240,12 +290,49 @@ def test_the_concept_check_before_and_after(open_app, folder, runs):
     assert len(again.radio) == 10
 
 
-def test_what_needs_a_graphics_card_says_so_where_there_is_none(open_app, runs, monkeypatch):
+NO_CARD = "This machine has no graphics card, and no recording of this run comes with the lesson."
+
+
+def card_step(open_app, runs, monkeypatch, answers):
+    """The step of week 4 that needs a graphics card, on a machine without one."""
     monkeypatch.setattr(lesson_runs, "devices", lambda: (Device("cpu", "CPU"),))
-    keep_progress(runs, "", "week-4", Progress(step=3, answers={"card.predict": 0}))
-    app = open_app("pages/lessons/week4.py")
-    assert "There is no graphics card on this machine" in shown(app)
-    assert [each.disabled for each in app.button if each.label.startswith("Train")] == [True]
+    keep_progress(runs, "", "week-4", Progress(step=3, answers=answers))
+    return open_app("pages/lessons/week4.py")
+
+
+def ticks(app) -> list[bool]:
+    return [bool(each.content_icon) for each in app.get("button_group")[0].proto.options]
+
+
+def test_a_run_that_this_machine_can_neither_make_nor_play_is_said_and_its_step_is_done(
+    open_app, folder, runs, monkeypatch
+):
+    app = card_step(open_app, runs, monkeypatch, {})
+    assert "Why" not in [each.value for each in app.subheader] and ticks(app) == [False] * 4
+    app.radio[0].set_value(0).run()
+    button(app, "That is my prediction").click().run()
+    assert not app.exception and NO_CARD in shown(app) and "It cannot be measured here." in shown(app)
+    assert "A graphics card does thousands of multiplications at once." in shown(app)
+    assert ticks(app) == [False, False, False, True]
+    assert [each.label for each in app.button if "Train" in each.label] == ["Train it here"], "the other one"
+    button(app, "Train it here").click().run()
+    finish(app)
+    row = app.table[-1].value.to_dict("list")["Best validation (nats)"]
+    assert row[0] != "…" == row[1] and ticks(app)[3] and NO_CARD in shown(app)
+
+
+def test_a_run_for_a_graphics_card_is_played_where_there_is_a_recording_of_it(
+    open_app, folder, runs, monkeypatch
+):
+    (folder / "recordings").mkdir()
+    run = lesson_runs.lesson_called("week-4").runs["card"]
+    made = Recording(
+        config=run.config, device="A card", made=datetime(2026, 1, 2, tzinfo=UTC),
+        events=thin(events([6.0, 1.0], [6.0, 2.0])),
+    )  # fmt: skip
+    recording_file(folder / "recordings", "week-4", "card").write_bytes(made.to_bytes())
+    app = card_step(open_app, runs, monkeypatch, {"card.predict": 0})
+    assert NO_CARD not in shown(app) and not any(ticks(app))
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,27 @@
 """Grading: by planted measurements, and never by anything else."""
 
+import math
+from pathlib import Path
+from random import Random
+
 import pytest
 
+from slm_core.teach.conditions import VERDICTS
 from slm_core.teach.grading import fits, grade, score, table
 from slm_core.teach.lesson import load_lesson
+from slm_core.teach.measures import Told, measured
+from slm_core.teach.recording import find_recording
 from tests.teach.planted import LESSON, lesson_file
+
+LESSONS = Path(__file__).resolve().parents[2] / "pages" / "lessons"
+WEEKS = [load_lesson(file) for file in sorted(LESSONS.glob("week-*.yaml"))]
+QUESTIONS = {
+    f"{lesson.id} {question.id}": (lesson, question)
+    for lesson in WEEKS
+    for step in lesson.steps
+    for question in step.questions
+}
+UNRECORDED = {"week-4 card.predict"}  # needs a graphics card
 
 LABELS = {"small": "200 tokens", "large": "3,000 tokens"}
 WIDE = {"small": {"gap": 4.0, "best_validation": 5.0}, "large": {"gap": 1.0, "best_validation": 2.0}}
@@ -78,3 +95,53 @@ def test_answers_of_other_kinds_do_not_fit(step):
 def test_the_table_says_what_is_known():
     values = {"small": {"gap": 1.0}, "large": {}}
     assert table(("gap", "rise"), ("small", "large"), values) == [["1.00", "…"], ["…", "…"]]
+
+
+def recorded(lesson, run):
+    found = find_recording(LESSONS / "recordings", lesson.id, run)
+    if found is None:
+        return None
+    return measured(
+        Told(config=run.config, history=found.history(), report=found.report, besides=found.besides)
+    )
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_the_recordings_can_tell_every_question(name):
+    lesson, question = QUESTIONS[name]
+    values = {run: recorded(lesson, lesson.runs[run]) for run in question.runs}
+    if None in values.values():
+        missing = [run for run, known in values.items() if known is None]
+        assert name in UNRECORDED, f"no recording with the settings of {missing}"
+        pytest.skip(f"{name}: no recording of {missing}")
+    if question.number:
+        assert math.isfinite(values[question.number.run][question.number.measure])
+    elif question.pick:
+        assert all(math.isfinite(values[run][question.pick[1]]) for run in question.runs)
+    else:
+        assert [choice.when.holds(values) for choice in question.choices].count(True) == 1
+        assert None not in [choice.when.holds(values) for choice in question.choices]
+
+
+@pytest.mark.parametrize("name", [name for name, (_, question) in QUESTIONS.items() if question.choices])
+def test_exactly_one_choice_is_right_whatever_is_measured(name):
+    _, question = QUESTIONS[name]
+    terms = {
+        (term.run, term.measure)
+        for choice in question.choices
+        for part in choice.when.parts
+        for term in (part.left, part.right)
+        if term is not None and term.measure
+    }
+    random, met = Random(0), set()
+    for _ in range(2_000):
+        values = {run: {} for run in question.runs}
+        for run, measure in sorted(terms):
+            number = random.choice((0.0, random.uniform(0, 2), 10 ** random.uniform(-2, 5)))
+            if measure == "best_step":
+                number = float(random.randrange(0, 220, 20))
+            values[run][measure] = random.choice(VERDICTS) if measure == "verdict" else number
+        right = [place for place, choice in enumerate(question.choices) if choice.when.holds(values)]
+        assert len(right) == 1, f"{values}: right are {[question.choices[each].text for each in right]}"
+        met |= set(right)
+    assert met == set(range(len(question.choices))), "a choice that is never right"
