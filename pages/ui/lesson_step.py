@@ -118,14 +118,15 @@ def _redrawn(lesson: Lesson, step: Step, before: set[str]) -> None:
 
 def _ribbon(shown: Sequence[Shown]) -> None:
     """Say plainly what is a recording, and whose."""
-    made = {
-        f"{each.machine} on {each.recording.made:%d %B %Y}": None
-        for each in shown
-        if each.source == RECORDED and each.recording
-    }
-    if made:
-        said = words.plain("; ".join(made))
-        st.warning(f"**Recording**, made on {said}. Nothing is training now.", icon=":material/movie:")
+    played = [each for each in shown if each.source == RECORDED and each.recording]
+    if not played:
+        return
+    made = dict.fromkeys(f"{each.machine} on {each.recording.made:%d %B %Y}" for each in played)
+    others = [each for each in shown if each not in played and each.state != MISSING]
+    which = f" of {words.plain(' · '.join(each.run.label for each in played))}" if others else ""
+    now = "" if any(each.state == LIVE for each in others) else " Nothing is training now."
+    said = words.plain("; ".join(made))
+    st.warning(f"**Recording**{which}, made on {said}.{now}", icon=":material/movie:")
 
 
 def _standing(lesson: Lesson, shown: Sequence[Shown]) -> None:
@@ -185,11 +186,11 @@ def _after(lesson: Lesson, progress: Progress, step: Step, shown: Sequence[Shown
     if step.speed and not lesson_written.measured(lesson, step, shown, values):
         return
     st.subheader("What you see", anchor=False)
-    for finding in step.see:
-        holds = True if finding.when is None else finding.when.holds(values)
-        if holds is not None:
-            st.markdown(filled_in(finding.text if holds else finding.otherwise, step.runs, told))
-    if told != values:
+    found = [(each, True if each.when is None else each.when.holds(values)) for each in step.see]
+    texts = [each.text if holds else each.otherwise for each, holds in found if holds is not None]
+    for text in texts:
+        st.markdown(filled_in(text, step.runs, told))
+    if _hides(step, texts, told, values):
         st.caption("A question mark stands for a number that a check below asks for.")
     if step.written:
         lesson_written.draw(next(each for each in shown if each.run.name == step.written))
@@ -204,6 +205,14 @@ def _after(lesson: Lesson, progress: Progress, step: Step, shown: Sequence[Shown
         on_click=lesson_runs.again,
         args=(lesson, names),
         help="Here instead of the recording, or the other way round. Your answers stay.",
+    )
+
+
+def _hides(step: Step, texts: Sequence[str], told: Values, values: Values) -> bool:
+    """Whether a question mark stands for a value in the table or in a text."""
+    tables = table(step.show, step.runs, told), table(step.show, step.runs, values)
+    return tables[0] != tables[1] or any(
+        filled_in(text, step.runs, told) != filled_in(text, step.runs, values) for text in (*texts, step.why)
     )
 
 

@@ -103,10 +103,12 @@ def test_predicted_run_seen_and_checked_with_a_refresh_after_each(app, open_app,
     assert "SEEN" in shown(again) and "NOT SEEN" not in shown(again) and "Because." in shown(again)
     table = again.table[-1].value.to_dict("list")
     assert table["Gap (nats)"][0] == "?" != table["Gap (nats)"][1], "a check asks for it"
+    assert "A question mark stands for" in shown(again)
     fresh = open_app(PAGE)
     fresh.number_input[0].set_value(1.0).run()
     button(fresh, "Answer").click().run()
     assert "1 of 1 right" in shown(fresh) and fresh.table[-1].value["Gap (nats)"][0] != "?"
+    assert "A question mark stands for" not in shown(fresh)
     assert "dataset_size 200" in shown(fresh), "what was hidden is shown now"
     kept = load_progress(runs, "", "week-1")
     assert kept.answers == {"gaps.predict": "large", "gaps.check-1": 1.0} and len(kept.runs) == 2
@@ -158,6 +160,7 @@ def test_a_recording_has_no_file_and_the_other_models_serves(folder, open_app, r
     app = carry(folder, open_app, runs, large=RECORDED, small=HERE)
     assert "no model file: train **Much** here, or use the file of **Little**, which follows" in shown(app)
     assert "Same model: largest difference 0" in shown(app)
+    assert "Recording** of Much, made on CPU · Elsewhere on 02 January 2026. Nothing" in shown(app)
     button(app, "Let it write here").click().run()
     assert not app.exception and list(load_progress(runs, "", "week-1").besides) == ["small"]
     app.number_input[0].set_value(2_000).run()
