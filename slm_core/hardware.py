@@ -294,7 +294,8 @@ def _trial(
     """The two halves of a training step, gradients and update, and an evaluation pass, ready to be timed."""
     import torch
 
-    from slm_core.model.gpt import GPT, token_losses
+    from slm_core.model.gpt import GPT
+    from slm_core.model.loss import token_losses
     from slm_core.train.accelerate import Pace, Passes
     from slm_core.train.optim import make_optimizer
 

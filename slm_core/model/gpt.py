@@ -24,8 +24,6 @@ from torch.nn import functional as F
 from slm_core.config import ExperimentConfig
 from slm_core.model.linear import Linear
 
-IGNORED = -1  # a target that is not scored
-
 
 class Dropout(nn.Module):
     """Sets a share of its input to zero while training. It draws from a generator of its own run, never from
@@ -54,12 +52,19 @@ def rotary_angles(positions: Tensor, head_size: int) -> tuple[Tensor, Tensor]:
     return angles.cos(), angles.sin()
 
 
-def rotate(x: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
+def for_each_head(angles: tuple[Tensor, Tensor], n_head: int) -> tuple[Tensor, Tensor]:
+    """The factors of `rotate`, for each number of each head; shapes (T, nh, hs). Laid out in full, since one
+    multiplication of long rows is faster than many of short ones."""
+    cos, sin = angles  # (T, hs / 2) each
+    own, partners = torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)  # (T, hs) each
+    return own[:, None].repeat(1, n_head, 1), partners[:, None].repeat(1, n_head, 1)
+
+
+def rotate(x: Tensor, factors: tuple[Tensor, Tensor]) -> Tensor:
     """Turn each pair (x[i], x[i + hs / 2]) by its position's angle. Two tokens' dot product then depends on
-    how far they stand apart, not on where. x: (B, nh, T, hs)."""
-    cos, sin = angles
-    partners = x.roll(x.size(-1) // 2, dims=-1)  # (B, nh, T, hs), each number's partner in its place
-    return x * torch.cat((cos, cos), dim=-1) + partners * torch.cat((-sin, sin), dim=-1)
+    how far they stand apart, not on where. x: (B, T, nh, hs)."""
+    own, partners = factors
+    return x * own + x.roll(x.size(-1) // 2, dims=-1) * partners  # rolled: each number's partner in its place
 
 
 def norm(config: ExperimentConfig, size: int) -> nn.Module:
@@ -98,17 +103,18 @@ class Attention(nn.Module):
         self.norm_k = norm(config, head_size) if modern else nn.Identity()
         self.out = Linear(config.n_embd, config.n_embd)
 
-    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor] | None, cache: Cache | None) -> Tensor:
+    def forward(self, x: Tensor, factors: tuple[Tensor, Tensor] | None, cache: Cache | None) -> Tensor:
         B, T, C = x.shape
         q, k, v = (
-            part.view(B, T, self.n_head, C // self.n_head).transpose(1, 2)  # (B, nh, T, hs)
+            part.view(B, T, self.n_head, C // self.n_head)  # (B, T, nh, hs)
             for part in self.qkv(x).split(C, dim=-1)
         )
         # Where they are normalized, no query or key can grow so long that the softmax below sees one token
         # only, and stops learning (Henry et al. 2020).
         q, k = self.norm_q(q), self.norm_k(k)
-        if angles is not None:
-            q, k = rotate(q, angles), rotate(k, angles)
+        if factors is not None:
+            q, k = rotate(q, factors), rotate(k, factors)
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, nh, T, hs)
         if cache is not None:
             k, v = cache.extend(self.layer, k, v)
         # softmax(q k^T / sqrt(hs)) v. Without a past, position t may see only positions up to t (causal). A
@@ -133,8 +139,8 @@ class Block(nn.Module):
         self.narrow = Linear(width, config.n_embd)
         self.dropout = Dropout(config.dropout)
 
-    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor] | None, cache: Cache | None) -> Tensor:
-        x = x + self.dropout(self.attention(self.norm_1(x), angles, cache))
+    def forward(self, x: Tensor, factors: tuple[Tensor, Tensor] | None, cache: Cache | None) -> Tensor:
+        x = x + self.dropout(self.attention(self.norm_1(x), factors, cache))
         return x + self.dropout(self.narrow(self.thought(self.norm_2(x))))  # (B, T, C)
 
     def thought(self, x: Tensor) -> Tensor:
@@ -198,14 +204,15 @@ class GPT(nn.Module):
         assert T == 1 or past == 0, "several tokens at once only at the start of a cache"
         positions = torch.arange(past, past + T, device=idx.device)
         x = self.embedding(idx)  # (B, T, C)
-        angles = None
+        factors = None
         if self.position_embedding is not None:
             x = x + self.position_embedding(positions)  # (T, C), the same for each sequence
         else:
             angles = rotary_angles(positions, self.config.n_embd // self.config.n_head)
+            factors = for_each_head(angles, self.config.n_head)
         x = self.dropout(x)
         for block in self.blocks:
-            x = block(x, angles, cache)
+            x = block(x, factors, cache)
         if cache is not None:
             cache.length = past + T
         return self.head(self.norm(x))  # (B, T, V)
@@ -215,10 +222,3 @@ def _table(rows: int, width: int) -> nn.Embedding:
     # nn.Embedding(rows, width) would draw weights, on the meta device by way of torch's compiler: 75 MB and a
     # second to load, for weights that are drawn anew anyway.
     return nn.Embedding.from_pretrained(torch.empty(rows, width), freeze=False)
-
-
-def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
-    """Surprise at each target, in nats: -ln of the probability given to it. Logits (B, T, V), targets (B, T)
-    -> (B, T); zero where the target is IGNORED."""
-    flat = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none")
-    return flat.view_as(targets)

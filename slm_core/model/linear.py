@@ -62,6 +62,15 @@ def times_transposed(x: Tensor, y: Tensor) -> Tensor:
     return x @ y.mT
 
 
+def plus_product(a: float, z: Tensor, b: float, x: Tensor, y: Tensor) -> Tensor:
+    """a z + b x y^T of several matrices each, z (parts, rows, N), x (parts, rows, K) and y (parts, N, K). No
+    gradient goes back through it."""
+    if _suits_onednn(x, rows=x.size(1)):
+        products = (_product(*pair) for pair in zip(x, y, strict=True))
+        return torch.stack([torch.add(b * xy, one, alpha=a) for xy, one in zip(products, z, strict=True)])
+    return torch.baddbmm(z, x, y.mT, beta=a, alpha=b)
+
+
 def _suits_onednn(x: Tensor, rows: int) -> bool:
     on_cpu = x.device.type == "cpu" and x.dtype == torch.float32
     return on_cpu and rows >= _FEWEST_ROWS and onednn_is_faster()

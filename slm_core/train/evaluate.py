@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from slm_core.errors import CorpusError
-from slm_core.model.gpt import GPT, IGNORED, token_losses
+from slm_core.model.gpt import GPT
+from slm_core.model.loss import IGNORED, token_losses
 from slm_core.text.spans import FEWEST_SPANS, consecutive_spans, mean_and_error, spans_from_starts
 
 TOKENS_A_PASS = 1_024  # bounds memory, and how long a stop has to wait

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from slm_core.config import ExperimentConfig
-from slm_core.model.linear import times_transposed
+from slm_core.model.linear import plus_product, times_transposed
 
 _MOMENTUM = 0.95  # Muon's memory; both papers' number
 _MUON_SIZE = 0.5  # of an update by Muon, where one by AdamW has from 1 at first to 0.2 later
@@ -105,7 +105,8 @@ class Muon(AdamW):
     place of 0.5, AdamW's size late in a long run; the short runs here learn faster with more.
 
     param_groups  as in AdamW, with parts: of how many matrices, one below the other, each weight is made;
-                  0 leaves it to AdamW. Query, key and value are 3, and orthogonalized apart
+                  0 leaves it to AdamW. Query, key and value are 3, and orthogonalized apart. All weights of
+                  a group with parts have one shape
     state         as in AdamW; of a matrix of the blocks, its momentum (m)
     """
 
@@ -121,16 +122,18 @@ class Muon(AdamW):
         if not group["parts"]:
             super()._update(weights, group)
             return
+        steps = []
         for weight in weights:
             if not self.state[weight]:
                 self.state[weight] = {"momentum": torch.zeros_like(weight)}
             momentum = self.state[weight]["momentum"]
             momentum.mul_(_MOMENTUM).add_(weight.grad)
-            ahead = weight.grad.add(momentum, alpha=_MOMENTUM)
-            ahead = ahead.unflatten(0, (group["parts"], -1))  # (parts, rows, columns)
-            size = _MUON_SIZE * math.sqrt(max(ahead.shape[1:]))
+            steps.append(weight.grad.add(momentum, alpha=_MOMENTUM).unflatten(0, (group["parts"], -1)))
+        steps = orthogonalized(torch.cat(steps))  # (all parts, rows, columns): together is faster
+        size = _MUON_SIZE * math.sqrt(max(steps.shape[1:]))
+        for weight, step in zip(weights, steps.split(group["parts"]), strict=True):
             weight.mul_(1 - group["lr"] * group["weight_decay"])
-            weight.sub_(orthogonalized(ahead).flatten(0, 1), alpha=group["lr"] * size)
+            weight.sub_(step.flatten(0, 1), alpha=group["lr"] * size)
 
 
 def orthogonalized(matrices: Tensor) -> Tensor:
@@ -149,21 +152,22 @@ def orthogonalized(matrices: Tensor) -> Tensor:
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)  # then no singular value is above 1
     for _ in range(5):
         products = times_transposed(x, x)  # A: (parts, short, short), and its own transpose
-        polynomial = b * products + c * times_transposed(products, products)
-        x = a * x + times_transposed(polynomial, x.mT)  # (parts, short, long)
+        polynomial = plus_product(b, products, c, products, products)
+        x = plus_product(a, x, 1.0, polynomial, x.mT)  # (parts, short, long)
     return (x.mT if tall else x).to(matrices.dtype)
 
 
 def make_optimizer(model: nn.Module, config: ExperimentConfig) -> AdamW:
     """The optimizer that a config asks for. Matrices decay; norms, which only scale, do not."""
     muon = config.optimizer == "muon"
-    groups: dict[tuple[bool, int], dict[str, Any]] = {}
+    groups: dict[tuple[bool, int, tuple[int, ...]], dict[str, Any]] = {}
     for name, weight in model.named_parameters():
         matrix, parts = weight.dim() >= 2, 0
         if muon and matrix and name.startswith("blocks."):
             parts = 3 if name.endswith("qkv.weight") else 1
         decay = config.weight_decay if matrix else 0.0
         group = {"params": [], "weight_decay": decay, "parts": parts}
-        groups.setdefault((matrix, parts), group)["params"].append(weight)
+        shape = tuple(weight.shape) if parts else ()
+        groups.setdefault((matrix, parts, shape), group)["params"].append(weight)
     kind = Muon if muon else AdamW
     return kind(list(groups.values()), lr=config.learning_rate, betas=(config.beta1, config.beta2))

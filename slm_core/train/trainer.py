@@ -20,7 +20,8 @@ from torch.nn.utils import clip_grad_norm_
 from slm_core.config import ExperimentConfig
 from slm_core.errors import CheckpointError
 from slm_core.model.generate import write_text
-from slm_core.model.gpt import GPT, Dropout, token_losses
+from slm_core.model.gpt import GPT, Dropout
+from slm_core.model.loss import token_losses
 from slm_core.model.probe import extraction_rate, passage_length, passages_of
 from slm_core.model.sampling import Sampling
 from slm_core.text.corpus import Dataset

@@ -7,7 +7,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from slm_core.config import ExperimentConfig, load_presets
 from slm_core.model import linear
 from slm_core.model.budget import budget
-from slm_core.model.gpt import GPT, token_losses
+from slm_core.model.gpt import GPT
+from slm_core.model.loss import token_losses
 from slm_core.train.optim import make_optimizer
 
 PRESETS = load_presets()

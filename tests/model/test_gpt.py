@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slm_core.config import ExperimentConfig
-from slm_core.model.gpt import GPT, IGNORED, Cache, Dropout, rotary_angles, rotate, token_losses
+from slm_core.model.gpt import GPT, Cache, Dropout, for_each_head, rotary_angles, rotate
+from slm_core.model.loss import token_losses
 
 KINDS = {
     "gpt2, rotary": {"architecture": "gpt2", "positions": "rotary"},
@@ -142,14 +143,16 @@ def test_the_first_loss_is_that_of_guessing(kind, vocab_size):
 def test_turned_vectors_keep_their_length_and_know_only_their_distance():
     q, k = torch.randn(2, 1, 1, 1, 8, generator=torch.Generator().manual_seed(0)).double()
 
+    def at(place: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return for_each_head(rotary_angles(torch.tensor([place]), 8), 1)
+
     def score(at_q: int, at_k: int) -> float:
-        here, there = (rotary_angles(torch.tensor([place]), 8) for place in (at_q, at_k))
-        return float((rotate(q, here) * rotate(k, there)).sum())
+        return float((rotate(q, at(at_q)) * rotate(k, at(at_k))).sum())
 
     assert score(5, 5) == pytest.approx(score(0, 0), rel=1e-5)
     assert score(9, 4) == pytest.approx(score(105, 100), rel=1e-4)
     assert score(9, 4) != pytest.approx(score(9, 5), rel=1e-2)
-    assert rotate(q, rotary_angles(torch.tensor([77]), 8)).norm() == pytest.approx(float(q.norm()), rel=1e-5)
+    assert rotate(q, at(77)).norm() == pytest.approx(float(q.norm()), rel=1e-5)
 
 
 def test_the_same_seed_gives_the_same_model_and_another_another(random_state_kept):
@@ -219,10 +222,3 @@ def test_dropout_is_at_work_in_training_only():
     assert not torch.equal(model(ids), model(ids))
     model.eval()
     assert torch.equal(model(ids), model(ids))
-
-
-def test_losses_are_minus_log_probabilities_and_nothing_where_ignored():
-    logits = torch.tensor([[[0.0, math.log(3)], [5.0, 5.0], [9.0, 1.0]]])
-    losses = token_losses(logits, torch.tensor([[1, 0, IGNORED]]))
-    expected = torch.tensor([[-math.log(0.75), math.log(2), 0.0]])
-    torch.testing.assert_close(losses, expected)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from slm_core.model import linear
-from slm_core.model.linear import Linear, OneDNNProduct, onednn_is_faster, times_transposed
+from slm_core.model.linear import Linear, OneDNNProduct, onednn_is_faster, plus_product, times_transposed
 from slm_core.train.events import EvalDone, StepDone
 from slm_core.train.trainer import Trainer
 
@@ -46,6 +46,17 @@ def test_products_of_pairs_are_those_of_arithmetic(rows, take):
     x, y = random.normal(size=(3, rows, 40)), random.normal(size=(3, 50, 40))
     found = times_transposed(*(torch.tensor(each, dtype=torch.float32) for each in (x, y)))
     assert np.allclose(found, np.einsum("prk,pnk->prn", x, y), atol=1e-4)
+
+
+@pytest.mark.parametrize("rows", [8, 300])
+def test_sums_with_products_are_those_of_arithmetic(rows, take):
+    take(True)
+    random = np.random.default_rng(3)
+    z, x, y = (random.normal(size=size) for size in ((3, rows, 50), (3, rows, 40), (3, 50, 40)))
+    z_, x_, y_ = (torch.tensor(each, dtype=torch.float32) for each in (z, x, y))
+    expected = 2.5 * z - 0.5 * np.einsum("prk,pnk->prn", x, y)
+    assert np.allclose(plus_product(2.5, z_, -0.5, x_, y_), expected, atol=1e-4)
+    assert np.allclose(z_, z), "what is given must stay"
 
 
 def test_a_run_has_the_same_losses_with_either_library(tiny_config, tiny_dataset, take):

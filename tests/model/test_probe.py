@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from slm_core.config import ExperimentConfig
 from slm_core.model.generate import generate
-from slm_core.model.gpt import GPT, token_losses
+from slm_core.model.gpt import GPT
+from slm_core.model.loss import token_losses
 from slm_core.model.probe import (
     FEWEST_PLACES,
     LENGTH,

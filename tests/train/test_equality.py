@@ -5,13 +5,16 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from slm_core.config import ExperimentConfig
 from slm_core.hardware import use_threads
+from slm_core.model import gpt
 from slm_core.model.gpt import GPT
 from slm_core.text import spans
 from slm_core.text.bins import write_dataset
 from slm_core.text.corpus import prepare
+from slm_core.train import optim
 from slm_core.train import trainer as trainer_module
 from slm_core.train.accelerate import PLAIN, Pace
 from slm_core.train.events import EvalDone, RunStarted, StepDone
@@ -84,6 +87,39 @@ def test_batches_are_windows_cut_by_hand_from_the_file(tmp_path, monkeypatch, pa
     assert len(steps) == 3 and len(read) == 3 * passes
     np.testing.assert_array_equal(torch.cat(read), expected[:, :-1])
     np.testing.assert_array_equal(torch.cat(asked), expected[:, 1:])
+
+
+@pytest.mark.parametrize("changes", [{}, MODERN], ids=["gpt2", "qwen3"])
+def test_a_run_computed_as_textbooks_write_it_has_the_same_losses(changes, monkeypatch):
+    """Rotary positions by complex numbers, torch's cross-entropy, Muon's matrices one at a time."""
+    ours = losses(CONFIG.with_changes(changes))
+
+    def rotate(x: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
+        pairs = torch.complex(*x.chunk(2, dim=-1)) * torch.complex(*angles)[:, None]  # (B, T, nh, hs / 2)
+        return torch.cat((pairs.real, pairs.imag), dim=-1)
+
+    def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
+
+    def orthogonalized(matrices: Tensor) -> Tensor:
+        return torch.stack([one_orthogonalized(matrix) for matrix in matrices])
+
+    monkeypatch.setattr(gpt, "for_each_head", lambda angles, n_head: angles)
+    monkeypatch.setattr(gpt, "rotate", rotate)
+    monkeypatch.setattr(trainer_module, "token_losses", token_losses)
+    monkeypatch.setattr(optim, "orthogonalized", orthogonalized)
+    theirs = losses(CONFIG.with_changes(changes))
+    assert (ours != theirs).any(), "nothing was computed in another way"
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+
+
+def one_orthogonalized(matrix: Tensor) -> Tensor:
+    """Newton and Schulz's iteration as Jordan et al. print it."""
+    x = matrix / matrix.norm()
+    for _ in range(5):
+        squares = x @ x.T
+        x = 3.4445 * x + (-4.7750 * squares + 2.0315 * squares @ squares) @ x
+    return x
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA graphics card")

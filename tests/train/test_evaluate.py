@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from slm_core.config import ExperimentConfig
 from slm_core.errors import CorpusError
-from slm_core.model.gpt import GPT, IGNORED
+from slm_core.model.gpt import GPT
+from slm_core.model.loss import IGNORED
 from slm_core.text.spans import MOST_TOKENS, span_length
 from slm_core.train import evaluate
 from slm_core.train.evaluate import (
