@@ -117,7 +117,8 @@ def main() -> None:
         print(f"student {number}: {said}")
     print(f"{len(failures)} failures")
     if asked.write:
-        write_section(asked.write, "class", section)
+        profile = os.environ["SLM_PROFILE"]
+        write_section(asked.write, "class" if profile == PROFILE else f"class-{profile}", section)
     sys.exit(0 if met and not failures and len(finished) == len(lessons) else 1)
 
 
