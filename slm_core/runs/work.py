@@ -41,8 +41,7 @@ def train_run(run: Run, team: Team = ALONE) -> Iterator[Event]:
     """
     yield Working(step=0, doing="reading the text", share=0.0)
     run.sweep()
-    shared = is_shared(run.config) and not has_dataset(run.folder)  # a kept text may be of another version
-    dataset = yield from _dataset(run)
+    dataset, shared = yield from _dataset(run)
     device = choose_device(run.device, "cpu")  # refuses one that is not here: the run may come from elsewhere
     team.told()  # that the text is prepared
     trainer = Trainer(run.config, dataset, device, team, pace_on(device, run.config, team.alone))
@@ -59,7 +58,7 @@ def train_run(run: Run, team: Team = ALONE) -> Iterator[Event]:
             if isinstance(event, EvalDone):
                 saver.measured(event)
                 if not run.has_report:  # not before the first measurement: the chart should begin at once
-                    report = shared_report(run.config) if shared else text_report(dataset, run.config)
+                    report = (shared_report if shared else text_report)(dataset, run.config)
                     run.write_report(report)
             if isinstance(event, RunFinished):  # there is nothing to go on with
                 with suppress(OSError):  # what is left of it only takes room
@@ -86,25 +85,26 @@ def follow_run(run: Run, team: Team) -> None:
         pass
 
 
-def _dataset(run: Run) -> Generator[Event, None, Dataset]:
-    """From the bins in the folder if they are there, else prepared and written there. Raises SlmError,
-    OSError."""
+def _dataset(run: Run) -> Generator[Event, None, tuple[Dataset, bool]]:
+    """From the bins in the folder if they are there, else prepared and written there; and whether it is one
+    that runs share. Raises SlmError, OSError."""
     text_file = run.folder / "text.txt"
     if has_dataset(run.folder):
         dataset = read_dataset(run.folder, run.config)
         if len(dataset.train) <= run.config.block_size:
             raise CorpusError(f"A part of {run.folder / 'train.bin'} is lost. Start a new run on its text.")
         text_file.unlink(missing_ok=True)  # a crash may have come before
-        return dataset
+        return dataset, False  # a kept text may be of another version
     text = text_file.read_text(encoding="utf-8", errors="replace") if text_file.exists() else None
-    for prepared in (shared_dataset(run.config),) if is_shared(run.config) else preparing(run.config, text):
+    shared = is_shared(run.config, text)
+    for prepared in (shared_dataset(run.config, text),) if shared else preparing(run.config, text):
         if isinstance(prepared, Dataset):
             dataset = prepared
         else:
             yield Working(step=0, doing="reading the text", share=prepared)
     write_dataset(dataset, run.folder)
     text_file.unlink(missing_ok=True)
-    return dataset
+    return dataset, shared
 
 
 def _go_on(run: Run, trainer: Trainer, data_sha256: str) -> None:

@@ -47,7 +47,7 @@ class Split:
     duplicates: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """What a run reads: ids of both sides, uint16 of shape (N,), an end mark between documents.
 

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self, TypeVar
 
+import numpy as np
+
+from slm_core.caching import computed_once
 from slm_core.config import ExperimentConfig
 from slm_core.errors import CorpusError
 from slm_core.text import stories
@@ -15,6 +18,7 @@ from slm_core.text.baselines import Yardsticks, yardsticks
 from slm_core.text.corpus import Dataset
 from slm_core.text.floor import Floor, irreducible_loss
 from slm_core.text.overlap import LeakReport, leak_report
+from slm_core.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +79,18 @@ def _checked(kind: type[Part], stored: Mapping[str, Any]) -> Part:
     return part
 
 
+@computed_once(maxsize=8)  # all sizes of training text have one
+def _floor(validation: bytes, tokenizer: Tokenizer, block_size: int, corpus: str) -> Floor:
+    return irreducible_loss(np.frombuffer(validation, "<u2"), tokenizer, block_size, corpus)
+
+
 def text_report(dataset: Dataset, config: ExperimentConfig) -> TextReport:
     """The report on a dataset that a model of this config is measured on. Takes a second for a million
     tokens."""
     floor = None
     if config.corpus in stories.SIZES:
-        floor = irreducible_loss(dataset.validation, dataset.tokenizer, config.block_size, config.corpus)
+        told = dataset.validation.astype("<u2").tobytes()
+        floor = _floor(told, dataset.tokenizer, config.block_size, config.corpus)
     return TextReport(
         floor=floor,
         yardsticks=yardsticks(dataset, config.block_size),

@@ -25,6 +25,7 @@ from slm_core.runs.scheduler import PAUSED, QUEUED, RUNNING, Scheduler
 from slm_core.runs.storage import expected_bytes, run_bytes
 from slm_core.runs.store import Run, change_run, create_run, list_damaged, list_runs, open_run
 from slm_core.runs.work import train_run
+from slm_core.text import shared
 from slm_core.train.events import Event, RunFinished, StepDone, Working, from_json
 
 LONG = {"max_iters": 100_000, "eval_interval": 20_000}
@@ -265,6 +266,7 @@ def test_a_run_stopped_while_its_text_is_read_says_so(make, begin, root, monkeyp
         return dataset(run)
 
     monkeypatch.setattr(work, "_dataset", slow)
+    monkeypatch.setattr(shared, "MOST_CHARACTERS", 0)  # it is read in pieces, as a large text is
     scheduler = make(1)
     run_id = begin(scheduler)
     assert reading.wait(60)

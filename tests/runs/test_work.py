@@ -18,7 +18,9 @@ from slm_core.runs.checkpoint import load_checkpoint, read_tensors, write_tensor
 from slm_core.runs.history import History
 from slm_core.runs.store import RESUME, Run, create_run, open_run
 from slm_core.runs.work import train_run
-from slm_core.text.corpus import split_text
+from slm_core.text import shared
+from slm_core.text.corpus import prepare, split_text
+from slm_core.text.report import text_report
 from slm_core.train.events import EvalDone, Event, RunFinished, StepDone, Working
 
 
@@ -256,6 +258,19 @@ def test_own_text_is_prepared_once_and_read_from_its_ids_later(new_run, own_text
     assert split_text(own_text).train
     finish(run)
     assert (run.folder / "train.bin").read_bytes() == train
+
+
+def test_two_runs_on_one_text_prepare_it_once_and_keep_the_same_files(new_run, monkeypatch):
+    made = []
+    monkeypatch.setattr(shared, "prepare", lambda *asked: made.append("ids") or prepare(*asked))
+    monkeypatch.setattr(shared, "text_report", lambda *asked: made.append("report") or text_report(*asked))
+    shared._dataset.cache_clear()
+    runs = [new_run(seed=seed) for seed in (1, 2)]
+    for run in (*runs, new_run(dataset_size=1_100)):
+        finish(run)
+    assert made == ["ids", "report"] * 2
+    for name in ("train.bin", "validation.bin", "tokenizer.json", "report.json"):
+        assert (runs[0].folder / name).read_bytes() == (runs[1].folder / name).read_bytes()
 
 
 @pytest.mark.parametrize("text", ["", "word", "a short text"])
