@@ -44,7 +44,7 @@ from slm_core.model.budget import budget  # noqa: E402
 from slm_core.text.corpus import Dataset, prepare  # noqa: E402
 
 GPT2_RATE = 6e-4
-RATES = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
+RATES = (GPT2_RATE, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
 TOKENS = 1_000_000
 TUNING_SEED = 1_000
 HEADS = ("recipe", "learning rate", "steps to A", "seconds to A", "speedup over GPT-2's")
@@ -177,6 +177,8 @@ def kept_rates(asked: Asked, name: str) -> list[float] | None:
     if asked.kept_rates is None or not asked.kept_rates.exists():
         return None
     found = json.loads(asked.kept_rates.read_text(encoding="utf-8")).get(name, {})
+    if found.get("tried") != list(RATES):  # they are the best of another grid
+        return None
     return [found[recipe.name] for recipe in RECIPES] if set(found) >= {r.name for r in RECIPES} else None
 
 
@@ -186,6 +188,7 @@ def keep_rates(asked: Asked, name: str, rates: Sequence[float]) -> None:
         return
     known = json.loads(asked.kept_rates.read_text(encoding="utf-8")) if asked.kept_rates.exists() else {}
     known[name] = {recipe.name: rate for recipe, rate in zip(RECIPES, rates, strict=True)}
+    known[name]["tried"] = list(RATES)
     asked.kept_rates.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
 
 

@@ -27,6 +27,9 @@ python benchmarks/suite.py --text book.txt --write docs/speed.md
 <!-- measured: step -->
 <!-- end -->
 
+<!-- measured: gpu -->
+<!-- end -->
+
 ## Writing
 
 <!-- measured: generation -->

@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,11 +32,11 @@ from slm_core.train.trainer import Trainer
 TEMPERATURE = 0.8
 
 
-def our_step(config: ExperimentConfig, dataset: Dataset) -> Callable[[], None]:
-    """One step of the trainer, with everything that it does in one."""
+def our_step(config: ExperimentConfig, dataset: Dataset, **how: Any) -> Callable[[], None]:
+    """One step of the trainer, with everything that it does in one. how: what else a Trainer is told."""
     # So that nothing is measured but at the start, which is over when this returns.
     longest = config.with_changes({"max_iters": 200_000, "eval_interval": 20_000})
-    events = Trainer(longest, dataset).events()
+    events = Trainer(longest, dataset, **how).events()
 
     def step() -> None:
         while not isinstance(next(events), StepDone):

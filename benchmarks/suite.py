@@ -46,6 +46,7 @@ def commands(text: str | None) -> dict[str, list[str]]:
     reads = (["--text", text] if text else []) + ["--rates", "rates.json"]
     scripts = {
         "speed": ["speed"],
+        "gpu": ["gpu"],
         "waiting": ["waiting"],
         "watching": ["watching"],
         "classroom": ["classroom"],

@@ -33,9 +33,11 @@ def train(root: str, run_id: str, killed_at: tuple[str, int] | None, pipe: Conne
 
     from slm_core.hardware import use_threads
     from slm_core.runs import work
+    from slm_core.text import shared
     from slm_core.train import trainer
 
     use_threads(1)
+    shared.MOST_CHARACTERS = 0  # the text is read in pieces, as a large one is
     work.FIRST_SAVE_SECONDS, work.SAVING_SHARE = 0.0, 1e9
     trainer.SAMPLE_TOKENS = 4
     die = _Death(killed_at)
