@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib.util import find_spec
@@ -25,18 +25,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from speed_report import factors, made_by, rates, shares, table, times, write_section  # noqa: E402
+from speed_report import factors, made_by, rates, shares, table, write_section  # noqa: E402
 from speed_rounds import Asked, in_turn, seconds_each  # noqa: E402
+from speed_sweep import sweep  # noqa: E402
 
 from slm_core.bench import others_busy  # noqa: E402
-from slm_core.config import ExperimentConfig, load_preset  # noqa: E402
+from slm_core.config import load_preset  # noqa: E402
 from slm_core.hardware import fastest_threads, physical_cores, ready_to_compute, use_threads  # noqa: E402
 from slm_core.model.budget import budget  # noqa: E402
 from slm_core.text.corpus import prepare  # noqa: E402
 
 SIZES = ("ULTRA_TINY", "TINY_CPU", "SMALL_CPU", "MEDIUM_CPU")
 OURS, TRANSFORMERS, PLAIN = TRAINERS = ("ours", "transformers", "nanoGPT's way")
-SWEEP_SIZES, SWEEP_SEEDS, SWEEP_PATIENCE = (200, 1_000, 3_000, 10_000, 30_000), 3, 3  # the Scaling lab's
 TEXT_TOKENS = 60  # of one written text: no model's window is ever full
 MEMORY_STEPS = 5
 NO_MODEL = "nothing"
@@ -208,64 +208,6 @@ def generation(asked: Asked) -> str:
 
 Texts of {TEXT_TOKENS} tokens at temperature {rivals.TEMPERATURE}, one at a time, one thread, untrained
 weights. transformers has its cache; llama.cpp is called from Python, by cyllama, once for each token."""
-
-
-def sweep(asked: Asked) -> str:
-    """A sweep as the app does it, and two runs at once, against one run after another."""
-    base = load_preset("ULTRA_TINY").config
-    if asked.sweep_steps:
-        few = {"max_iters": asked.sweep_steps, "eval_interval": asked.sweep_steps}
-        base = base.with_changes({**few, "warmup_iters": min(base.warmup_iters, asked.sweep_steps)})
-    plain = [
-        base.with_changes({"dataset_size": size, "seed": seed})
-        for seed in range(1, 1 + SWEEP_SEEDS)
-        for size in SWEEP_SIZES
-    ][: asked.sweep_runs]
-    early = [config.with_changes({"patience": SWEEP_PATIENCE}) for config in plain]
-    whats = {
-        f"a sweep: {len(plain)} runs, dataset_size": (plain, early),
-        "the same, none ends early": (plain, plain),
-        "two runs": (plain[:2], plain[:2]),
-    }
-    ways = {(what, "plain"): partial(scheduled, configs, False) for what, (configs, _) in whats.items()}
-    ways |= {(what, "ours"): partial(scheduled, configs, True) for what, (_, configs) in whats.items()}
-    del ways["the same, none ends early", "plain"]  # is the first of all
-    scheduled(plain[:1], at_once=False)  # loads what is loaded once
-    found = in_turn(ways, asked.rounds, asked.until)
-    found["the same, none ends early", "plain"] = found[next(iter(whats)), "plain"]
-    rows = [
-        [
-            what,
-            times(found[what, "plain"]),
-            times(found[what, "ours"]),
-            factors(found[what, "ours"], found[what, "plain"]),
-        ]
-        for what in whats
-    ]
-    heads = ["what", "one after another", "at once, on the scheduler", "speedup"]
-    sizes = ", ".join(f"{size:,}" for size in SWEEP_SIZES)
-    return f"""{table(heads, rows)}
-
-ULTRA_TINY with a dataset_size of {sizes}, {SWEEP_SEEDS} seeds each, {base.max_iters} steps. As the Scaling
-lab does it, a run ends after {SWEEP_PATIENCE} measurements without a better validation loss. One after
-another, each run does all its steps and has the number of threads that is fastest; at once, each has one. All
-keep everything that a run keeps."""
-
-
-def scheduled(configs: Sequence[ExperimentConfig], at_once: bool) -> float:
-    """Seconds for these runs, from the first start to the last end."""
-    from slm_core.runs.scheduler import Scheduler
-
-    with tempfile.TemporaryDirectory() as folder:
-        scheduler, started = Scheduler(Path(folder)), []
-        began = time.perf_counter()
-        for number, config in enumerate(configs):
-            started.append(scheduler.start(config, name=f"run {number}", threads=1 if at_once else 0))
-            if not at_once:
-                scheduler.wait(started[-1])
-        for run in started:
-            scheduler.wait(run)
-        return time.perf_counter() - began
 
 
 def memory(asked: Asked) -> str:

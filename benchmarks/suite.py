@@ -45,7 +45,8 @@ def commands(text: str | None) -> dict[str, list[str]]:
     """Every benchmark's command line, in an order in which each finds what it needs."""
     reads = (["--text", text] if text else []) + ["--rates", "rates.json"]
     scripts = {
-        "speed": ["speed"],
+        "speed": ["speed", "--parts", "step,generation,memory"],
+        "sweep": ["speed", "--parts", "sweep", "--rounds", "3", "--minutes", "12"],
         "gpu": ["gpu"],
         "waiting": ["waiting"],
         "watching": ["watching"],
