@@ -19,7 +19,7 @@ class _Surprise(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, logits: Tensor, targets: Tensor) -> Tensor:
-        logs = logits.log_softmax(dim=-1)  # (B, T, V)
+        logs = logits.float().log_softmax(dim=-1)  # (B, T, V), whatever the model computes in
         ctx.save_for_backward(logs, targets)
         at_target = logs.gather(-1, targets.clamp(min=0)[..., None])[..., 0]  # (B, T)
         return torch.where(targets == IGNORED, 0.0, -at_target)

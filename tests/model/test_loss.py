@@ -68,3 +68,13 @@ def test_what_is_kept_for_the_gradient_serves_once():
     loss.backward(retain_graph=True)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+def test_a_model_that_computes_in_half_precision_is_graded_in_whole():
+    logits, targets = planted(5.0)
+    half = logits.bfloat16().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = token_losses(half, targets)
+    losses.sum().backward()
+    torch.testing.assert_close(losses, token_losses(half.detach().float(), targets), rtol=0, atol=0)
+    assert half.grad.dtype == torch.bfloat16
