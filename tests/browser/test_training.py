@@ -7,6 +7,7 @@ import pytest
 from slm_core.text.corpus import get_sample_text
 from tests.browser.conftest import turn_to
 
+_api = pytest.importorskip("playwright.sync_api", reason="needs pip install playwright")
 CHART_POINT = ".live-chart .scatterlayer .point"
 
 
@@ -28,6 +29,15 @@ def step(page) -> int:
     """The step that the progress bar names."""
     text = page.get_by_text(re.compile(r"Step [\d,]+ of")).first.inner_text(timeout=20_000)
     return int(re.search(r"Step ([\d,]+) of", text).group(1).replace(",", ""))
+
+
+def wait_until_stopped(page) -> None:
+    """Wait for the sentence that a stopped run bears; where it does not come, tell what is shown in its
+    place."""
+    try:
+        page.get_by_text("The run can go on from here").wait_for(timeout=60_000)
+    except _api.TimeoutError:
+        raise AssertionError(page.get_by_test_id("stMain").inner_text()[:2_000]) from None
 
 
 def test_tiny_cpu_memorizes_and_writes_what_it_read(app_url, visit):
@@ -62,7 +72,7 @@ def test_a_run_survives_refresh_page_change_and_a_second_tab(app_url, visit):
     second.wait_for_selector(CHART_POINT, timeout=60_000)
     assert step(second) >= before
     second.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").click()
-    page.get_by_text("The run can go on from here").wait_for(timeout=90_000)
+    wait_until_stopped(page)
     stopped_at = int(re.search(r"after step (\d+)", page.get_by_test_id("stMain").inner_text()).group(1))
     page.get_by_role("button", name="Resume").click()
     page.get_by_role("button", name="Pause").wait_for(timeout=30_000)
@@ -71,7 +81,7 @@ def test_a_run_survives_refresh_page_change_and_a_second_tab(app_url, visit):
     page.get_by_role("button", name="Pause").click()
     page.get_by_text("Paused.").wait_for(timeout=60_000)
     page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").click()
-    page.get_by_text("The run can go on from here").wait_for(timeout=90_000)
+    wait_until_stopped(page)
 
 
 def test_a_chart_keeps_its_element_while_it_grows(app_url, visit):
@@ -95,7 +105,7 @@ def test_own_text_trains(app_url, visit, tmp_path):
     page.get_by_text("held out").wait_for(timeout=60_000)
     train(page)
     page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").click()
-    page.get_by_text("The run can go on from here").wait_for(timeout=90_000)
+    wait_until_stopped(page)
     page.get_by_role("button", name="Let it write").click()  # with a preset in the address, as here
     page.get_by_text("Take it home").wait_for(timeout=60_000)
 
