@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 # those with long events would get more than those with short ones.
 _CATCHING_UP_SECONDS = 10.0
 _SPARED_SECONDS = 0.5  # for so long, at most, runs make way for one page
-_SPARED_SHARE = 0.5  # and for so much of the time, at most, for all pages of a class
+# and for so much of the time, at most, for all pages together; so long in one piece, as when a class turns the
+# page.
+_SPARED_SHARE, _SPARED_AT_ONCE_SECONDS = 0.5, 5.0
 
 
 @dataclass(eq=False)
@@ -44,7 +46,7 @@ class Cores:
         self._runs: Counter[str] = Counter()  # how many runs each owner has joined with
         self._spared_since: list[float] = []  # when each with block of `spared` began
         self._sparing = False  # whether cores are held back for them now
-        self._to_spare = _SPARED_SECONDS  # for how long they may be
+        self._to_spare = _SPARED_AT_ONCE_SECONDS  # for how long they may be
         self._looked = time.perf_counter()
         self._lock = threading.Lock()
 
@@ -137,7 +139,7 @@ class Cores:
         now = time.perf_counter()
         passed, self._looked = now - self._looked, now
         earned = -passed * (1 - _SPARED_SHARE) if self._sparing else passed * _SPARED_SHARE
-        self._to_spare = min(_SPARED_SECONDS, self._to_spare + earned)
+        self._to_spare = min(_SPARED_AT_ONCE_SECONDS, self._to_spare + earned)
         recent = any(since > now - _SPARED_SECONDS for since in self._spared_since)
         self._sparing = recent and self._runs.total() > 1 and self._to_spare > 0
         return self._sparing

@@ -308,7 +308,7 @@ def test_pages_drawn_without_a_pause_leave_the_runs_half_of_the_time(monkeypatch
     monkeypatch.setattr(cores_module, "time", SimpleNamespace(perf_counter=lambda: now))
     cores = Cores(1)
     runs = [cores.join("a", 1), cores.join("b", 1)]
-    for _ in range(2_000):
+    for _ in range(10_000):
         page = cores.spared()
         page.__enter__()  # the next page begins before the last one ends
         if before is not None:
@@ -320,4 +320,4 @@ def test_pages_drawn_without_a_pause_leave_the_runs_half_of_the_time(monkeypatch
                 with cores.turn(run):
                     pass
                 break
-    assert 0.4 < trained / 2_000 < 0.6
+    assert 0.4 < trained / 10_000 < 0.6
