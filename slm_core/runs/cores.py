@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 # those with long events would get more than those with short ones.
 _CATCHING_UP_SECONDS = 10.0
 _SPARED_SECONDS = 0.5  # for so long, at most, runs make way for one page
-# And for so much of the time, at most, for all pages together; so long at once, as when a class turns the page.
+# And for so much of the time, at most, for all pages together; so long at once, when a class turns the page.
 _SPARED_SHARE, _SPARED_AT_ONCE_SECONDS = 0.5, 5.0
 
 
