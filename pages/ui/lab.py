@@ -59,15 +59,15 @@ def draw(experiment: Experiment) -> None:
 
 
 def draw_list() -> None:
-    """Draw the sweeps that this visitor has made."""
+    """Draw the latest sweeps that this visitor has made, with an offer to resume those that broke off."""
     every = experiments.list_experiments(engine.scheduler().root)
-    mine = [each for each in every if each.owner == visitor.owner()]
+    mine = [each for each in every if each.owner == visitor.owner()][:_MOST_LISTED]
     for each in mine:
         if experiments.is_interrupted(each, engine.scheduler()):
             _offer_to_resume(each)
     if mine:
         st.subheader("Earlier sweeps", anchor=False)
-    for each in mine[:_MOST_LISTED]:
+    for each in mine:
         size = f"{len(each.sweep.values)} values, {len(each.sweep.seeds)} seeds"
         said = f"{each.sweep.vary} · {size} · {each.created:%d %b %H:%M} UTC"
         st.button(
