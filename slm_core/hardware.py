@@ -24,6 +24,7 @@ from slm_core.model.budget import budget
 if TYPE_CHECKING:
     from slm_core.train.accelerate import Pace
 
+_SPINS = "5000"  # looks at whether there is work, of 10 to 50 ns each
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
 _LARGEST_KEPT_BYTES, _MOST_KEPT_BYTES = 2**30, 2**30  # a piece of memory; all that is free
 # What a run takes at least on a fast graphics card, roughly: for its arithmetic, and for starting the many
@@ -91,18 +92,23 @@ def free_memory_bytes(device: str) -> int:
 
 def ready_to_compute() -> None:
     """Set this process up for training. Call it before torch loads."""
-    let_idle_threads_sleep()
+    let_waiting_threads_sleep()
     let_memory_stay()
 
 
-def let_idle_threads_sleep() -> None:
-    """Tell threads that compute together to sleep, not spin, while they wait. Call it before torch loads.
+def let_waiting_threads_sleep() -> None:
+    """Tell threads that compute together to spin for a moment while they wait, and then to sleep. Call it
+    before torch loads.
 
-    Spinning is a little faster on an otherwise idle machine. Beside another program, a browser say, a thread
-    that spins holds the very core that the one it waits for needs, and a step takes five times as long or
-    more.
+    A step is hundreds of pieces of work, and waking a thread takes about as long as a small one: who sleeps
+    at once makes a small model a third slower. Beside another program, a browser say, a thread that spins
+    holds the very core that the one it waits for needs: who spins on and on, as is usual, makes a step five
+    times as long or more. So they spin for about as long as waking takes. GNU's library, which torch has on
+    Linux, knows such a moment; where another is, they sleep at once.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if os.environ["OMP_WAIT_POLICY"].upper() == "PASSIVE":
+        os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
 
 
 def let_memory_stay() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch loads: see hardware.let_idle_threads_sleep
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch loads: hardware.let_waiting_threads_sleep
 
 import numpy as np
 import pytest

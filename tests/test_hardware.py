@@ -87,13 +87,19 @@ def test_without_a_gpu_a_gpu_preset_trains_on_the_processor(monkeypatch):
     assert choose_device(None, "gpu") == "cpu"
 
 
-def test_idle_threads_are_told_to_sleep_unless_the_person_said_otherwise(monkeypatch):
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    hardware.let_idle_threads_sleep()
-    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    hardware.let_idle_threads_sleep()
-    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+@pytest.mark.parametrize(
+    ("said", "then"),
+    [
+        ({}, {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "5000"}),
+        ({"GOMP_SPINCOUNT": "0"}, {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}),
+        ({"OMP_WAIT_POLICY": "passive"}, {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "5000"}),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY": "ACTIVE"}),
+    ],
+)
+def test_waiting_threads_spin_a_moment_and_sleep_unless_the_person_said_otherwise(monkeypatch, said, then):
+    monkeypatch.setattr(os, "environ", dict(said))
+    hardware.let_waiting_threads_sleep()
+    assert os.environ == then
 
 
 @pytest.mark.parametrize(("max_iters", "evaluations"), [(100, 5), (101, 6), (1, 2)])
