@@ -9,6 +9,7 @@ is not there. Needs what requirements-dev.txt installs; programs that are missin
 """
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -156,6 +157,8 @@ def worker(name: str, size: str, threads: int) -> Iterator[Callable[[float], flo
 
 
 def _answer(asked: Connection, name: str, size: str, threads: int) -> None:
+    for setting in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):  # of the process that asks, which is ours
+        os.environ.pop(setting, None)
     if name == OURS:
         ready_to_compute()
     import speed_rivals as rivals

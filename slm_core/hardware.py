@@ -276,7 +276,7 @@ def fastest_threads(config: ExperimentConfig) -> int:
     """One thread or one per core, whichever trains such a model faster just now. Imports torch; takes a
     moment, and therefore tries a model of one layer.
 
-    More threads are no gain where each has too little to do to be worth waking, and none where another
+    More threads are no gain where each has too little to do to be worth waking, and little where another
     program holds a core: all then wait for the one that it delays.
     """
     import torch
@@ -284,12 +284,15 @@ def fastest_threads(config: ExperimentConfig) -> int:
     if physical_cores() == 1:
         return 1
     batch = max(1, min(config.batch_size, _THREADS_TRIAL_TOKENS // config.block_size))
-    before, choices = torch.get_num_threads(), (physical_cores(), 1)
-    seconds = dict.fromkeys(choices, math.inf)
-    learn, update, _ = _trial(config.with_changes({"n_layer": 1}), "cpu", batch)
-    for threads in 2 * choices:
+    before, shallow, trials, seconds = torch.get_num_threads(), config.with_changes({"n_layer": 1}), {}, {}
+    for threads in (physical_cores(), 1):
         use_threads(threads)
-        seconds[threads] = min(seconds[threads], _fastest(lambda: (learn(), update()), "cpu"))
+        trials[threads] = _trial(shallow, "cpu", batch)
+    for threads in 2 * tuple(trials):
+        use_threads(threads)
+        learn, update, _ = trials[threads]
+        took = _fastest(lambda learn=learn, update=update: (learn(), update()), "cpu")
+        seconds[threads] = min(seconds.get(threads, math.inf), took)
     use_threads(before)
     return min(seconds, key=seconds.get)
 
@@ -297,12 +300,14 @@ def fastest_threads(config: ExperimentConfig) -> int:
 def _trial(
     config: ExperimentConfig, device: str, batch: int
 ) -> tuple[Callable[[], None], Callable[[], None], Callable[[], None]]:
-    """The two halves of a training step, gradients and update, and an evaluation pass, ready to be timed."""
+    """The two halves of a training step, gradients and update, and an evaluation pass, ready to be timed on
+    as many threads as torch has now."""
     import torch
 
     from slm_core.model.gpt import GPT
     from slm_core.model.loss import token_losses
     from slm_core.train.accelerate import Pace, Passes
+    from slm_core.train.crew import crew_on
     from slm_core.train.optim import make_optimizer
 
     generator = torch.Generator().manual_seed(0)
@@ -310,10 +315,11 @@ def _trial(
     passes = Passes(model, Pace(bfloat16=pace_on(device, config).bfloat16), torch.device(device))
     optimizer = make_optimizer(model, config)
     idx = torch.randint(config.vocab_size, (batch, config.block_size), generator=generator).to(device)
+    weights, crew = list(model.parameters()), crew_on(torch.device(device), config)
 
     def learn() -> None:
         optimizer.zero_grad()
-        token_losses(passes(idx), idx).mean().backward()
+        crew.add_gradients(lambda idx: token_losses(passes(idx), idx).sum() / batch, weights, idx)
 
     @torch.inference_mode()
     def evaluate() -> None:

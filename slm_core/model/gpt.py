@@ -64,7 +64,8 @@ def rotate(x: Tensor, factors: tuple[Tensor, Tensor]) -> Tensor:
     """Turn each pair (x[i], x[i + hs / 2]) by its position's angle. Two tokens' dot product then depends on
     how far they stand apart, not on where. x: (B, T, nh, hs)."""
     own, partners = factors
-    return x * own + x.roll(x.size(-1) // 2, dims=-1) * partners  # rolled: each number's partner in its place
+    in_its_place = x.roll(x.size(-1) // 2, dims=-1)  # each number's partner
+    return torch.addcmul(x * own, in_its_place, partners)
 
 
 def norm(config: ExperimentConfig, size: int) -> nn.Module:
@@ -99,21 +100,22 @@ class Attention(nn.Module):
         self.n_head, self.layer = config.n_head, layer
         modern, head_size = config.architecture == "qwen3", config.n_embd // config.n_head
         self.qkv = Linear(config.n_embd, 3 * config.n_embd)
-        self.norm_q = norm(config, head_size) if modern else nn.Identity()
-        self.norm_k = norm(config, head_size) if modern else nn.Identity()
+        self.norm_q = norm(config, head_size) if modern else None
+        self.norm_k = norm(config, head_size) if modern else None
         self.out = Linear(config.n_embd, config.n_embd)
 
     def forward(self, x: Tensor, factors: tuple[Tensor, Tensor] | None, cache: Cache | None) -> Tensor:
         B, T, C = x.shape
-        q, k, v = (
-            part.view(B, T, self.n_head, C // self.n_head)  # (B, T, nh, hs)
-            for part in self.qkv(x).split(C, dim=-1)
-        )
-        # Where they are normalized, no query or key can grow so long that the softmax below sees one token
-        # only, and stops learning (Henry et al. 2020).
-        q, k = self.norm_q(q), self.norm_k(k)
+        heads = self.qkv(x).view(B, T, 3 * self.n_head, C // self.n_head)  # (B, T, 3 nh, hs)
+        qk, v = heads.split((2 * self.n_head, self.n_head), dim=2)
+        if self.norm_q is not None:
+            # Where they are normalized, no query or key can grow so long that the softmax below sees one
+            # token only, and stops learning (Henry et al. 2020).
+            q, k = qk.chunk(2, dim=2)
+            qk = torch.cat((self.norm_q(q), self.norm_k(k)), dim=2)
         if factors is not None:
-            q, k = rotate(q, factors), rotate(k, factors)
+            qk = rotate(qk, factors)  # at once, which is faster
+        q, k = qk.chunk(2, dim=2)  # (B, T, nh, hs) each
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, nh, T, hs)
         if cache is not None:
             k, v = cache.extend(self.layer, k, v)
@@ -171,6 +173,11 @@ class GPT(nn.Module):
             self.to_empty(device="cpu")
             self.tie()
             self._draw_weights(generator)
+        if not learned:  # nothing to learn or to save, but it goes where the weights go
+            angles = rotary_angles(torch.arange(config.block_size), config.n_embd // config.n_head)
+            own, partners = for_each_head(angles, 2 * config.n_head)  # of queries and of keys
+            self.register_buffer("rotary_own", own, persistent=False)
+            self.register_buffer("rotary_partners", partners, persistent=False)
 
     def tie(self) -> None:
         """Let head and embedding be one tensor: reading a token and predicting it share their knowledge. To
@@ -202,14 +209,12 @@ class GPT(nn.Module):
             f"{past + T} positions, block_size {self.config.block_size}"
         )
         assert T == 1 or past == 0, "several tokens at once only at the start of a cache"
-        positions = torch.arange(past, past + T, device=idx.device)
         x = self.embedding(idx)  # (B, T, C)
         factors = None
         if self.position_embedding is not None:
-            x = x + self.position_embedding(positions)  # (T, C), the same for each sequence
+            x = x + self.position_embedding.weight[past : past + T]  # (T, C), the same for each sequence
         else:
-            angles = rotary_angles(positions, self.config.n_embd // self.config.n_head)
-            factors = for_each_head(angles, self.config.n_head)
+            factors = self.rotary_own[past : past + T], self.rotary_partners[past : past + T]
         x = self.dropout(x)
         for block in self.blocks:
             x = block(x, factors, cache)

@@ -27,6 +27,7 @@ from slm_core.model.sampling import Sampling
 from slm_core.text.corpus import Dataset
 from slm_core.text.spans import span_length
 from slm_core.train.accelerate import PLAIN, Pace, Passes
+from slm_core.train.crew import crew_on
 from slm_core.train.evaluate import (
     Measured,
     Windows,
@@ -101,6 +102,7 @@ class Trainer:
         self.model.train()
         self._averaging_model = team.averaging(self.model)  # the same weights; called only to train
         self._passes = Passes(self._averaging_model, pace, self.device)
+        self._crew = crew_on(self.device, self.config, team.alone)
         self.optimizer = make_optimizer(self.model, self.config)
         self.progress = Progress()
         self._sequences = config.batch_size * config.gradient_accumulation_steps  # of one step, in all
@@ -192,13 +194,15 @@ class Trainer:
     def _backward(self, starts: np.ndarray) -> float:
         """Add the gradient of the stretches of text that begin at `starts` (B,); give their part of this
         process's loss."""
-        share = len(starts) * self.team.size / self._sequences
         places = torch.from_numpy(starts)[:, None] + torch.arange(self.config.block_size + 1)  # (B, T + 1)
         text = self._ids[places.to(self.device)]  # (B, T + 1)
+        return self._crew.add_gradients(self._loss, list(self.model.parameters()), text)
+
+    def _loss(self, text: Tensor) -> Tensor:
+        """What stretches of text (B, T + 1) add to this process's loss in a step: a mean over all tokens."""
         logits = self._passes(text[:, :-1])  # (B, T, V)
-        loss = token_losses(logits, text[:, 1:]).mean() * share
-        loss.backward()
-        return loss.item()
+        tokens = self._sequences // self.team.size * self.config.block_size
+        return token_losses(logits, text[:, 1:]).sum() / tokens
 
     def _take_stock(self) -> Iterator[Event]:
         """Measure, test and sample, as far as that is not done for this step. Gives False if the losses are
