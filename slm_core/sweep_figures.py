@@ -36,6 +36,7 @@ def sweep_figure(
     *,
     along: str,
     measure: str,
+    among: Sequence[Any] = (),
     law: Band | None = None,
     guess: tuple[float, float] | None = None,
     references: Mapping[str, float] | None = None,
@@ -43,12 +44,14 @@ def sweep_figure(
 ) -> dict[str, Any]:
     """What came out for each value, with the spread of the seeds, and what else is known.
 
-    along, measure: what the axes say. law: a fitted law's band. guess: a value of x and the loss that was
+    along, measure: what the axes say. among: all values that are to be tried: the axis is theirs, so that it
+    stays as it is while results come in. law: a fitted law's band. guess: a value of x and the loss that was
     guessed for it. references: losses to compare with, by name. suited: from which x to which a model of this
     size is at its best for its cost, by experience with large models.
     """
     numbers = all(isinstance(value, int | float) for value in found.x)
-    wide = numbers and max(found.x) >= _WIDE * min(found.x) > 0
+    values = sorted({*found.x, *among}) if numbers else []
+    wide = numbers and max([values[-1], *(suited or ())]) >= _WIDE * values[0] > 0
     data: list[dict[str, Any]] = []
     if law is not None:
         data += [_area(law, CURVE_COLORS[0]), _middle(law, "fitted law", CURVE_COLORS[0])]
@@ -57,9 +60,7 @@ def sweep_figure(
         data.append(_mark("your guess", *guess, "diamond-open"))
     marked: dict[str, Any] = {}
     if numbers:
-        marked = (
-            {"type": "log", "dtick": 1} if wide else {"tickvals": list(found.x)}
-        )  # there are no 2.5 layers
+        marked = {"type": "log", "dtick": 1} if wide else {"tickvals": values}  # there are no 2.5 layers
     layout: dict[str, Any] = {
         "xaxis": {"title": {"text": along}, **marked},
         "yaxis": {"title": {"text": measure}, "rangemode": "tozero"},

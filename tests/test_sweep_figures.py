@@ -30,6 +30,19 @@ def test_words_have_an_axis_of_their_own_without_a_line_between_them_and_no_numb
     assert figure["layout"]["xaxis"].keys() == {"title"}  # so that a word guessed is marked there, too
 
 
+@pytest.mark.parametrize("later", [{"among": (200, 1_000, 30_000)}, {"suited": (1e6, 2e6)}])
+def test_the_first_results_have_the_axis_of_what_is_still_to_come(later):
+    first = Band(x=[200, 1_000], low=[1, 1], middle=[1, 1], high=[1, 1])
+    axis = sweep_figure(first, along="dataset_size", measure="loss", **later)["layout"]["xaxis"]
+    assert axis["type"] == "log" and "tickvals" not in axis
+
+
+def test_layers_that_are_still_to_be_tried_have_their_place_from_the_start():
+    first = Band(x=[1, 2], low=[1, 1], middle=[1, 1], high=[1, 1])
+    axis = sweep_figure(first, along="n_layer", measure="loss", among=(1, 2, 4))["layout"]["xaxis"]
+    assert axis["tickvals"] == [1, 2, 4] and "type" not in axis
+
+
 @pytest.mark.parametrize("values", [[64, 96, 128], [0.0, 0.1, 0.4]])
 def test_values_close_together_have_a_plain_axis(values):
     band = Band(x=values, low=[1, 1, 1], middle=[1, 1, 1], high=[1, 1, 1])

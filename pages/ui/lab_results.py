@@ -34,6 +34,7 @@ def draw(experiment: Experiment) -> Findings:
         ),
         along=vary,
         measure=found.measure,
+        among=experiment.sweep.values,
         law=Band(x=found.line.x, low=found.line.low, middle=found.line.median, high=found.line.high)
         if found.line
         else None,
