@@ -117,7 +117,7 @@ def notice(rows: Sequence[Summary], vary: str, compared_by: str) -> str:
         f"{_shown(rows[worst].value)} it is {spreads[worst].mean:.3f}."
     )
     if min(row.runs for row in rows) < 2:
-        return f"{said} With one seed nobody knows how much of that is chance: use three."
+        return f"{said} From one seed nobody knows how much of that is chance: it takes three."
     if effect <= by_seed:
         return (
             f"{said} That is no more than the seeds differ by for one and the same value ({by_seed:.3f}): "
