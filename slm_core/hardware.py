@@ -5,6 +5,7 @@ import ctypes
 import math
 import os
 import platform
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -76,9 +77,17 @@ def cpu() -> Device:
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        name = next(line.partition(":")[2] for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+        name = platform.processor() or platform.machine()
+    return shortened(name)
+
+
+def shortened(name: str) -> str:
+    """A processor's name without what all of them have, so that there is room for it: "Intel(R) Core(TM)
+    i7-1165G7 CPU @ 2.80GHz" is an Intel Core i7-1165G7."""
+    bare = re.sub(r"\((R|TM)\)|\b(CPU|Processor)\b|@.*", " ", name)
+    return " ".join(bare.split()) or name
 
 
 def free_memory_bytes(device: str) -> int:

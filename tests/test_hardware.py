@@ -82,6 +82,20 @@ def test_the_device_asked_for_is_taken_and_a_gpu_preset_takes_the_best(monkeypat
             choose_device(name, "cpu")
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("11th Gen Intel(R) Core(TM) i7-1165G7 @ 2.80GHz", "11th Gen Intel Core i7-1165G7"),
+        (" Intel(R) Xeon(R) CPU @ 2.20GHz", "Intel Xeon"),
+        ("AMD EPYC 7B13 64-Core Processor", "AMD EPYC 7B13 64-Core"),
+        ("Apple M2", "Apple M2"),
+        ("Processor", "Processor"),
+    ],
+)
+def test_a_processor_is_called_by_what_tells_it_from_others(name, shown):
+    assert hardware.shortened(name) == shown
+
+
 def test_without_a_gpu_a_gpu_preset_trains_on_the_processor(monkeypatch):
     monkeypatch.setattr(hardware, "devices", lambda: (cpu(),))
     assert choose_device(None, "gpu") == "cpu"
