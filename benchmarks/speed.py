@@ -41,6 +41,14 @@ OURS, TRANSFORMERS, PLAIN = TRAINERS = ("ours", "transformers", "nanoGPT's way")
 TEXT_TOKENS = 60  # of one written text: no model's window is ever full
 MEMORY_STEPS = 5
 NO_MODEL = "nothing"
+ANOTHER_PROGRAM = """
+import time
+while True:
+    end = time.perf_counter() + 0.015
+    while time.perf_counter() < end:
+        pass
+    time.sleep(0.035)
+"""
 
 
 def main() -> None:
@@ -91,9 +99,35 @@ def arguments() -> argparse.Namespace:
 
 def step(asked: Asked) -> str:
     """One training step of ours and of others, and its share of what the processor could do."""
-
     from slm_core.model.linear import onednn_is_faster
 
+    steps, peaks = measured_steps(asked)
+    library = "oneDNN" if onednn_is_faster() else "torch's choice, as theirs"
+    return f"""{steps}
+
+One update of the weights, each trainer in a process of its own. transformers: GPT2LMHeadModel, its text in
+memory. nanoGPT's way: biases, batches from a memory-mapped file. Both take torch's AdamW (foreach) and
+torch's choice of threads, one per core. Ours is the trainer's own step, with rotary positions, its products
+by {library}, and as many threads as it finds faster before a run: one, or one per core. The peak is that of
+multiplying matrices of 1,024 rows in float32 on all cores by the same library, measured in the same
+rounds: {statistics.median(peaks) / 1e9:,.0f} GFLOP/s beside the last size."""
+
+
+def beside(asked: Asked) -> str:
+    """The same while another program wants a core for a part of the time, as a browser does."""
+    another = subprocess.Popen([sys.executable, "-c", ANOTHER_PROGRAM])
+    try:
+        steps, _ = measured_steps(asked)
+    finally:
+        another.kill()
+        another.wait()
+    return f"""The same beside a program that computes for 15 ms in every 50, much as a browser does that draws a page:
+
+{steps}"""
+
+
+def measured_steps(asked: Asked) -> tuple[str, list[float]]:
+    """The table of all sizes, and the peaks measured beside the last one."""
     use_threads(asked.threads)
     rows = []
     for place, size in enumerate(asked.sizes):
@@ -122,17 +156,9 @@ def step(asked: Asked) -> str:
                 shares(reached),
             ]
         )
-    library = "oneDNN" if onednn_is_faster() else "torch's choice, as theirs"
     heads = ["size", "parameters", "our threads", *(f"{name}, tokens/s" for name in TRAINERS)]
     heads += [*(f"speedup over {name}" for name in TRAINERS[1:]), "ours, of peak"]
-    return f"""{table(heads, rows)}
-
-One update of the weights, each trainer in a process of its own. transformers: GPT2LMHeadModel, its text in
-memory. nanoGPT's way: biases, batches from a memory-mapped file. Both take torch's AdamW (foreach) and
-torch's choice of threads, one per core. Ours is the trainer's own step, with rotary positions, its products
-by {library}, and as many threads as it finds faster before a run: one, or one per core. The peak is that of
-multiplying matrices of 1,024 rows in float32 on all cores by the same library, measured in the same
-rounds: {statistics.median(peaks) / 1e9:,.0f} GFLOP/s beside the last size."""
+    return table(heads, rows), peaks
 
 
 @contextmanager
@@ -245,8 +271,12 @@ def megabytes_after_training(size: str, threads: int) -> int:
     return round(psutil.Process().memory_info().rss / 1e6)
 
 
-PARTS = {"step": step, "generation": generation, "sweep": sweep, "memory": memory}
-PROGRAMS = {"step": ["transformers"], "generation": ["transformers", "cyllama", "numpy"]}
+PARTS = {"step": step, "beside": beside, "generation": generation, "sweep": sweep, "memory": memory}
+PROGRAMS = {
+    "step": ["transformers"],
+    "beside": ["transformers"],
+    "generation": ["transformers", "cyllama", "numpy"],
+}
 
 
 if __name__ == "__main__":

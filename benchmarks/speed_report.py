@@ -27,6 +27,9 @@ python benchmarks/suite.py --text book.txt --write docs/speed.md
 <!-- measured: step -->
 <!-- end -->
 
+<!-- measured: beside -->
+<!-- end -->
+
 <!-- measured: gpu -->
 <!-- end -->
 

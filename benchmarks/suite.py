@@ -45,7 +45,7 @@ def commands(text: str | None) -> dict[str, list[str]]:
     """Every benchmark's command line, in an order in which each finds what it needs."""
     reads = (["--text", text] if text else []) + ["--rates", "rates.json"]
     scripts = {
-        "speed": ["speed", "--parts", "step,generation,memory"],
+        "speed": ["speed", "--parts", "step,beside,generation,memory"],
         "sweep": ["speed", "--parts", "sweep", "--rounds", "3", "--minutes", "12"],
         "gpu": ["gpu"],
         "waiting": ["waiting"],
