@@ -121,7 +121,7 @@ def beside(asked: Asked) -> str:
     finally:
         another.kill()
         another.wait()
-    return f"""The same beside a program that computes for 15 ms in every 50, much as a browser does that draws a page:
+    return f"""The same beside a program that computes for 15 ms in every 50, as a browser may:
 
 {steps}"""
 
