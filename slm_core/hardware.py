@@ -109,11 +109,11 @@ def let_waiting_threads_sleep() -> None:
     """Tell threads that compute together to spin for a moment while they wait, and then to sleep. Call it
     before torch loads.
 
-    A step is hundreds of pieces of work, and waking a thread takes about as long as a small one: who sleeps
-    at once makes a small model a third slower. Beside another program, a browser say, a thread that spins
-    holds the very core that the one it waits for needs: who spins on and on, as is usual, makes a step five
-    times as long or more. So they spin for about as long as waking takes. GNU's library, which torch has on
-    Linux, knows such a moment; where another is, they sleep at once.
+    Measuring a loss is hundreds of pieces of work that are shared out, and so is a step with dropout; waking
+    a thread takes about as long as a small piece, which makes a small model a third slower. Beside another
+    program, a browser say, a thread that spins holds the very core that the one it waits for needs: who spins
+    on and on, as is usual, takes five times as long or more. So they spin for about as long as waking takes.
+    GNU's library, which torch has on Linux, knows such a moment; where another is, they sleep at once.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if os.environ["OMP_WAIT_POLICY"].upper() == "PASSIVE":

@@ -44,10 +44,10 @@ def sweep_figure(
 ) -> dict[str, Any]:
     """What came out for each value, with the spread of the seeds, and what else is known.
 
-    along, measure: what the axes say. among: all values that are to be tried: the axis is theirs, so that it
-    stays as it is while results come in. law: a fitted law's band. guess: a value of x and the loss that was
-    guessed for it. references: losses to compare with, by name. suited: from which x to which a model of this
-    size is at its best for its cost, by experience with large models.
+    along, measure: what the axes say. among: all values that are to be tried: they decide whether the axis is
+    logarithmic, and its marks, from the first result on. law: a fitted law's band. guess: a value of x and
+    the loss that was guessed for it. references: losses to compare with, by name. suited: from which x to
+    which a model of this size is at its best for its cost, by experience with large models.
     """
     numbers = all(isinstance(value, int | float) for value in found.x)
     values = sorted({*found.x, *among}) if numbers else []

@@ -85,7 +85,8 @@ class Team:
         if self.alone:
             return model
         device = next(model.parameters()).device
-        return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
+        ids = [device] if device.type == "cuda" else None
+        return DistributedDataParallel(model, ids, broadcast_buffers=False)  # rotary factors never change
 
     def averaging_once(self, model: nn.Module, last: bool) -> AbstractContextManager:
         """The context of one of several passes whose gradients add up: only the last averages, as that takes
