@@ -7,9 +7,9 @@ from slm_core.runs.store import Run
 from slm_core.study.samples import COPIED, IMPOSSIBLE, POSSIBLE, Copying, Passage
 
 _SAID = {
-    COPIED: ":blue-badge[copied] Word for word from its training text.",
-    POSSIBLE: ":green-badge[new and possible] Not in its training text; a story here could begin so.",
-    IMPOSSIBLE: ":red-badge[impossible] From the red letters on, no story here goes on like that.",
+    COPIED: ":blue-badge[copied] :small[Word for word from its training text.]",
+    POSSIBLE: ":green-badge[new and possible] :small[Not in its training text; a story here could begin so.]",
+    IMPOSSIBLE: ":red-badge[impossible] :small[From the red letters on, no story here goes on like that.]",
 }
 
 
@@ -20,7 +20,7 @@ def draw(run: Run, prompt: str, text: str) -> None:
     passages = copying.passages if copying else (Passage(prompt + text),)
     st.html(marked.written(passages, len(prompt), verdict.impossible_from if verdict else None))
     if verdict is not None:
-        st.caption(_SAID[verdict.kind])
+        st.markdown(_SAID[verdict.kind])
     if copying is not None and (verdict is None or verdict.kind != COPIED):
         st.caption(_said(copying))
 

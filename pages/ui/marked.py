@@ -12,7 +12,8 @@ from slm_core.study.samples import Passage
 from slm_core.text.stories import Choice
 
 _DARKEST = math.log(60)  # nats; choices with more odds than this look the same
-# Half-transparent colours suit paper and ink alike.
+# Half-transparent colours suit paper and ink alike; letters are to be read, so each has its own red. The one
+# before it is for a browser that does not know light-dark.
 STYLE = """<style>
 .slm-text { white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.6; max-height: 26rem;
   overflow-y: auto; padding: .1rem .2rem; unicode-bidi: plaintext; }
@@ -35,7 +36,8 @@ STYLE = """<style>
   top: 1.7em; z-index: 9; width: max-content; max-width: min(26rem, 70vw); white-space: pre-wrap;
   font-size: .85em; line-height: 1.4; padding: .5em .8em; border-radius: .3em; background: #2b2430;
   color: #fff; }
-.slm-written .cannot { color: rgb(215, 45, 45); text-decoration: underline wavy; }
+.slm-written .cannot { color: rgb(215, 45, 45); color: light-dark(#ae1220, #ff8f86);
+  text-decoration: underline wavy; }
 .slm-legend { display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; font-size: .9em; align-items: baseline; }
 .slm-legend span span { border-radius: .3em; padding: .12em .5em; }
 .slm-legend .cannot { background: rgba(225, 45, 45, .3); border-bottom: .18em solid rgb(225, 45, 45); }
