@@ -108,9 +108,8 @@ class Trainer:
         self._sequences = config.batch_size * config.gradient_accumulation_steps  # of one step, in all
         self._ids = torch.from_numpy(dataset.train.astype(np.int64)).to(self.device)  # (N,)
         self._byte_lengths = torch.from_numpy(dataset.tokenizer.byte_lengths())  # (V,)
-        self._dropout_random = torch.Generator(
-            self.device
-        )  # one for the whole run: a compiled model keeps it
+        # One for the whole run: a compiled model keeps it.
+        self._dropout_random = torch.Generator(self.device)
         for module in self.model.modules():
             if isinstance(module, Dropout):
                 module.generator = self._dropout_random
