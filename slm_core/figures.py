@@ -142,8 +142,6 @@ def vocabulary_figure(
             "tickformat": ".0%",
             "dtick": 0.25,
         },
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        "margin": {"t": 48},
         "hovermode": "closest",
     }
     if chosen is not None:
@@ -248,8 +246,7 @@ def length_figure(
             "bargroupgap": 0.0,
             "xaxis": {"title": {"text": "tokens in a document"}, "range": [0, edges[-1]]},
             "yaxis": {"title": {"text": "share of documents"}, "tickformat": ".0%"},
-            "legend": {"orientation": "h", "y": 1.12},
-            "margin": {"t": 30},
+            "hovermode": "closest",
         },
     }
     if block_size < edges[-1]:

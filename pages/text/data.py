@@ -4,6 +4,7 @@ import streamlit as st
 
 from pages import PAGES
 from pages.ui import controls, downloads, reading, shelf, text_view, words, world
+from pages.ui.live_chart import live_chart
 from slm_core.errors import SlmError
 from slm_core.figures import length_figure
 from slm_core.text.statistics import length_histogram
@@ -67,7 +68,7 @@ if found is not None:
         block_size=block_size,
         longer=bars.longer,
     )
-    st.plotly_chart(figure, height=340, key="lengths", alt="How long the documents are, in tokens.")
+    live_chart(figure, height=340, key="lengths", alt="How long the documents are, in tokens.")
     st.caption("Of a document that is longer than block_size, the model never sees all at once.")
 
     st.subheader("What a test on it can say", anchor=False)

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.ui import sidebar, tokens, words
+from pages.ui.live_chart import live_chart
 from slm_core.errors import SlmError
 from slm_core.figures import vocabulary_figure
 from slm_core.text import gpt2
@@ -59,11 +60,10 @@ if not there:
 
 st.subheader("What a larger vocabulary gives, and what it costs", anchor=False)
 preset = sidebar.chosen_preset()
-st.plotly_chart(
+live_chart(
     vocabulary_figure(tokens.curve(preset.config), chosen=preset.config.vocab_size),
     key="vocabulary",
     height=520,
-    config={"displaylogo": False},
     alt="Tokens per word fall, and the embedding's share of the model rises, as the vocabulary grows.",
 )
 st.markdown(
