@@ -108,9 +108,9 @@ def step(asked: Asked) -> str:
 One update of the weights, each trainer in a process of its own. transformers: GPT2LMHeadModel, its text in
 memory. nanoGPT's way: biases, batches from a memory-mapped file. Both take torch's AdamW (foreach) and
 torch's choice of threads, one per core. Ours is the trainer's own step, with rotary positions, its products
-by {library}, and as many threads as it finds faster before a run: one, or one per core. The peak is that of
-multiplying matrices of 1,024 rows in float32 on all cores by the same library, measured in the same
-rounds: {statistics.median(peaks) / 1e9:,.0f} GFLOP/s beside the last size."""
+by {library}, and one thread per core, or one in all where a trial before the run finds that
+clearly faster. The peak is that of multiplying matrices of 1,024 rows in float32 on all cores by the same
+library, measured in the same rounds: {statistics.median(peaks) / 1e9:,.0f} GFLOP/s beside the last size."""
 
 
 def beside(asked: Asked) -> str:

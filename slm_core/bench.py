@@ -144,7 +144,7 @@ def report(rows: Sequence[Row], *, command: str, busy: float, markdown: bool = F
     notes = (
         "Whole run and training: from trial steps on random tokens, scaled up, with all the measurements "
         "of the losses, and without preparing the text and drawing samples. "
-        "Writing: one text at a time. Threads: one, or one for each core, whichever trained faster. "
+        "Writing: one text at a time. Threads: one for each core, or one where that was clearly faster. "
         f"The best of {measured} round{'s' if measured != 1 else ''} in turn, "
         "in brackets the worst. Memory, file and the run's folder, at most, are computed.",
         f"Made by {made} on {machine()}.{cards} Other programs took {busy:.0%} of the processor when it "

@@ -222,6 +222,7 @@ class Speed:
 
 _TRIAL_TOKENS = 2_048
 _THREADS_TRIAL_TOKENS = 1_024
+_CLEARLY = 1.25  # times as fast
 
 
 def measure_speed(config: ExperimentConfig, device: str = "cpu") -> Speed:
@@ -282,11 +283,12 @@ def use_threads(count: int) -> None:
 
 
 def fastest_threads(config: ExperimentConfig) -> int:
-    """One thread or one per core, whichever trains such a model faster just now. Imports torch; takes a
-    moment, and therefore tries a model of one layer.
+    """One thread per core, or one in all where it trains such a model clearly faster just now. Imports torch;
+    takes a moment, and therefore tries a model of one layer.
 
-    More threads are no gain where each has too little to do to be worth waking, and little where another
-    program holds a core: all then wait for the one that it delays.
+    More threads are no gain where each has too little to do to be worth waking. And they are little where
+    another program holds a core, since all then wait for the one that it delays: but that may be over when
+    the trial is, as a browser's redraw is after a click, and a run keeps its number to its end.
     """
     import torch
 
@@ -303,7 +305,7 @@ def fastest_threads(config: ExperimentConfig) -> int:
         took = _fastest(lambda learn=learn, update=update: (learn(), update()), "cpu")
         seconds[threads] = min(seconds.get(threads, math.inf), took)
     use_threads(before)
-    return min(seconds, key=seconds.get)
+    return 1 if seconds[1] * _CLEARLY < seconds[physical_cores()] else physical_cores()
 
 
 def _trial(

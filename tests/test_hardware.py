@@ -129,6 +129,16 @@ def test_the_number_of_threads_is_one_or_all_and_the_one_before_is_put_back(rand
     assert torch.get_num_threads() == before
 
 
+@pytest.mark.parametrize(("alone", "together", "chosen"), [(1.0, 0.6, 4), (1.0, 1.1, 4), (1.0, 1.5, 1)])
+def test_a_core_that_is_held_for_a_moment_does_not_leave_a_run_with_one_thread(
+    monkeypatch, alone, together, chosen
+):
+    took = {1: alone, 4: together}
+    monkeypatch.setattr(hardware, "physical_cores", lambda: 4)
+    monkeypatch.setattr(hardware, "_fastest", lambda work, device: took[torch.get_num_threads()])
+    assert fastest_threads(SMALL) == chosen
+
+
 def test_a_thread_keeps_its_number_whatever_another_one_sets():
     asked, other_set, found = threading.Event(), threading.Event(), []
 
