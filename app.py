@@ -11,8 +11,8 @@ from pages.ui import deployment, engine, server, serving, shelf, sidebar
 from slm_core.errors import ConfigError
 
 TITLE = "Small language models"
-# A progress bar that slides to its new place has the browser draw the page sixty times a second, for half of each
-# second, with the cores that train.
+# A progress bar that slides to its new place has the browser draw the page sixty times a second, for half of
+# each second, with the cores that train.
 STYLE = "<style>[data-testid=stProgress] * { transition: none !important; }</style>"
 
 

@@ -298,12 +298,12 @@ def fastest_threads(config: ExperimentConfig) -> int:
     before, shallow, trials, seconds = torch.get_num_threads(), config.with_changes({"n_layer": 1}), {}, {}
     for threads in (physical_cores(), 1):
         use_threads(threads)
-        trials[threads] = _trial(shallow, "cpu", batch)
-    for threads in 2 * tuple(trials):
+        learn, update, _ = _trial(shallow, "cpu", batch)
+        trials[threads] = lambda learn=learn, update=update: (learn(), update())
+        trials[threads]()  # to warm up
+    for threads in 4 * tuple(trials):  # in turns, so that what disturbs the one disturbs the other
         use_threads(threads)
-        learn, update, _ = trials[threads]
-        took = _fastest(lambda learn=learn, update=update: (learn(), update()), "cpu")
-        seconds[threads] = min(seconds.get(threads, math.inf), took)
+        seconds[threads] = min(seconds.get(threads, math.inf), _seconds(trials[threads], "cpu"))
     use_threads(before)
     return 1 if seconds[1] * _CLEARLY < seconds[physical_cores()] else physical_cores()
 
@@ -341,17 +341,18 @@ def _trial(
 
 def _fastest(work: Callable[[], None], device: str) -> float:
     """Seconds of the faster of two tries, after one to warm up."""
+    work()
+    return min(_seconds(work, device), _seconds(work, device))
+
+
+def _seconds(work: Callable[[], None], device: str) -> float:
     import torch
 
-    def tried() -> float:
-        began = time.perf_counter()
-        work()
-        if device.startswith("cuda"):
-            torch.cuda.synchronize()
-        return time.perf_counter() - began
-
+    began = time.perf_counter()
     work()
-    return min(tried(), tried())
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
 
 
 class SpeedProbe:

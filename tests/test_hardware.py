@@ -135,7 +135,7 @@ def test_a_core_that_is_held_for_a_moment_does_not_leave_a_run_with_one_thread(
 ):
     took = {1: alone, 4: together}
     monkeypatch.setattr(hardware, "physical_cores", lambda: 4)
-    monkeypatch.setattr(hardware, "_fastest", lambda work, device: took[torch.get_num_threads()])
+    monkeypatch.setattr(hardware, "_seconds", lambda work, device: took[torch.get_num_threads()])
     assert fastest_threads(SMALL) == chosen
 
 
