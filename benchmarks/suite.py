@@ -3,9 +3,10 @@
     python benchmarks/suite.py --text book.txt --write docs/speed.md
     python benchmarks/suite.py --only speed waiting --write docs/speed.md
 
-Takes about three hours, an hour of which is the soak; --only takes some. A benchmark that fails does not keep
-the others from being made, and is named at the end. Without a text of a few megabytes, the recipes read the
-built-in stories. Needs what requirements-dev.txt installs, and a Chromium.
+Takes four hours or more: the presets two, until their best learning rates are known, and the soak one; --only
+takes some. A benchmark that fails does not keep the others from being made, and is named at the end. Without
+a text of a few megabytes, the recipes read the built-in stories. Needs what requirements-dev.txt installs,
+and a Chromium.
 """
 
 import argparse
@@ -43,7 +44,8 @@ def main() -> None:
 
 def commands(text: str | None) -> dict[str, list[str]]:
     """Every benchmark's command line, in an order in which each finds what it needs."""
-    reads = (["--text", text] if text else []) + ["--rates", "rates.json"]
+    rates = ["--rates", "rates.json"]
+    reads = ["--text", text] if text else []
     scripts = {
         "speed": ["speed", "--parts", "step,beside,generation,memory"],
         "sweep": ["speed", "--parts", "sweep", "--rounds", "3", "--minutes", "12"],
@@ -52,8 +54,8 @@ def commands(text: str | None) -> dict[str, list[str]]:
         "watching": ["watching"],
         "classroom": ["classroom"],
         "growth": ["growth", "--picture", "docs/pictures/growth.png"],
-        "recipe": ["recipe", "--steps", "600", *reads],
-        "presets": ["recipe", "--as-it-is", *CPU_PRESETS],
+        "recipe": ["recipe", "--steps", "600", *reads, *rates],
+        "presets": ["recipe", "--as-it-is", *CPU_PRESETS, "--minutes", "240", *rates],
         "soak": ["soak"],
     }
     return {name: [f"benchmarks/{script}.py", *rest] for name, (script, *rest) in scripts.items()}
